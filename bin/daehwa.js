@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+// Plain JavaScript that any Node can read: it tells an old Node what is missing, before TypeScript is met.
+const major = Number(process.versions.node.split('.')[0])
+if (major >= 24) {
+  import('../src/main.ts')
+} else {
+  console.error(
+    `daehwa: needs Node.js 24 or newer, and this is ${process.version}. Type "npm start", which brings its own, or install Node.js 24.`,
+  )
+  process.exitCode = 1
+}

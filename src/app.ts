@@ -1,0 +1,71 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
+import { DaehwaError } from './conversation/errors.ts'
+import type { Models } from './conversation/models.ts'
+import type { Now, Store } from './conversation/ports.ts'
+import type { Turns } from './conversation/turns.ts'
+import type { App } from './http/app-type.ts'
+import { handleError, handleNotFound } from './http/error-handler.ts'
+import { authenticate } from './http/plugins/authenticate.ts'
+import { answerBrokenRequest } from './http/plugins/broken-requests.ts'
+import { acceptJsonBodies } from './http/plugins/json-body.ts'
+import { describeRoutes, type OpenApiOptions, serveDocument } from './http/plugins/openapi.ts'
+import { requireDecodableUrls } from './http/plugins/query-text.ts'
+import { logRequests, requestId } from './http/plugins/request-log.ts'
+import { historyRoutes } from './http/routes/history.ts'
+import { modelRoutes } from './http/routes/models.ts'
+import { operationRoutes } from './http/routes/operations.ts'
+import { queryRoute } from './http/routes/query.ts'
+import { validatorCompiler } from './http/validation.ts'
+
+export interface AppDeps {
+  readonly store: Store
+  readonly models: Models
+  readonly turns: Turns
+  readonly now: Now
+  readonly logger: FastifyBaseLogger
+  readonly apiKey: string | undefined
+  readonly demo: boolean
+  readonly isStopping: () => boolean
+  readonly openApi: OpenApiOptions
+}
+
+const maxBody = 1024 * 1024
+
+/** The HTTP server with all its routes, not yet listening. */
+export async function buildApp(deps: AppDeps): Promise<App> {
+  const app = Fastify({
+    loggerInstance: deps.logger,
+    logController: new LogController({ disableRequestLogging: true }), // logRequests writes its own line
+    genReqId: ({ headers }) => requestId(headers),
+    bodyLimit: maxBody,
+    keepAliveTimeout: 65_000,
+    frameworkErrors: handleError,
+    clientErrorHandler: answerBrokenRequest,
+  }).withTypeProvider<TypeBoxTypeProvider>()
+
+  app.setErrorHandler(handleError)
+  app.setNotFoundHandler(handleNotFound)
+  app.setValidatorCompiler(validatorCompiler())
+  acceptJsonBodies(app)
+
+  logRequests(app)
+  requireDecodableUrls(app)
+  authenticate(app, deps.apiKey)
+  refuseWhenStopping(app, deps.isStopping)
+
+  await describeRoutes(app, deps.openApi)
+  modelRoutes(app, deps)
+  queryRoute(app, deps)
+  historyRoutes(app, deps)
+  operationRoutes(app, deps)
+  await serveDocument(app, deps.openApi)
+  return app
+}
+
+function refuseWhenStopping(app: App, isStopping: () => boolean): void {
+  app.addHook('onRequest', async ({ routeOptions }) => {
+    if (isStopping() && routeOptions.config?.public !== true)
+      throw DaehwaError.of('server_shutting_down').after(5)
+  })
+}

@@ -1,0 +1,84 @@
+import { messageTokens, newestThatFit, roomForTurns } from './context-window.ts'
+import { type Fragment, messageJson, type PastTurn } from './conversation.ts'
+import { DaehwaError } from './errors.ts'
+import { limitsOf } from './model-limits.ts'
+import type { Claim, CountTokens, Store } from './ports.ts'
+
+/** How many turns are read at a time; most windows are full after a few such pages. */
+const page = 64
+
+export interface ContextRequest {
+  readonly model: string
+  readonly input: Fragment
+  readonly instructions: string | undefined
+  /** The window of a model that is not well known, in tokens. */
+  readonly otherWindow: number
+}
+
+/** What always goes along with a turn, and the tokens that are left beside it for past turns. */
+export interface Frame {
+  readonly instructions: string | undefined
+  readonly input: string
+  readonly room: number
+}
+
+/**
+ * Instructions and input, which are never left out.
+ *
+ * @throws DaehwaError `context_length_exceeded` when they alone are too much for the model
+ */
+export async function frameContext(request: ContextRequest, countTokens: CountTokens): Promise<Frame> {
+  const { input, instructions, model } = request
+  const limits = limitsOf(model, request.otherWindow)
+  const always = [input.tokens]
+  if (instructions !== undefined) always.push(messageTokens(await countTokens(instructions)))
+  const room = roomForTurns(limits, always)
+  if (room < 0) {
+    const needed = always.reduce((a, b) => a + b)
+    throw DaehwaError.of('context_length_exceeded', { needed, limit: needed + room, model })
+  }
+  return {
+    instructions: instructions === undefined ? undefined : messageJson('system', instructions),
+    input: input.json,
+    room,
+  }
+}
+
+/** The messages for one turn, and how much of them is the past. */
+export interface Context {
+  readonly messages: readonly string[]
+  /** Tokens of the past turns that are in. */
+  readonly pastTokens: number
+}
+
+/** Instructions, the newest whole turns that fit into `room` tokens, the input. */
+export async function chooseContext(
+  store: Store,
+  claim: Claim,
+  frame: Frame,
+  room: number,
+): Promise<Context> {
+  const turns = await newestTurns(store, claim, room)
+  const past = turns.reverse().flatMap((turn) => turn.items)
+  const messages = past.map((item) => item.json)
+  if (frame.instructions !== undefined) messages.unshift(frame.instructions)
+  messages.push(frame.input)
+  return { messages, pastTokens: past.reduce((total, item) => total + item.tokens, 0) }
+}
+
+async function newestTurns(store: Store, claim: Claim, room: number): Promise<PastTurn[]> {
+  const chosen: PastTurn[] = []
+  let left = room
+  let before = claim.nextSeq
+  while (before > claim.firstSeq) {
+    const turns = await store.turnsBefore(claim, before, page)
+    const sizes = turns.map((turn) => turn.items.map((item) => item.tokens))
+    const fitting = newestThatFit(left, sizes)
+    chosen.push(...turns.slice(0, fitting))
+    const oldest = turns.at(-1)
+    if (oldest === undefined || fitting < turns.length) break
+    left -= sizes.flat().reduce((a, b) => a + b, 0)
+    before = oldest.seq
+  }
+  return chosen
+}

@@ -1,0 +1,44 @@
+/** The conversation of one client of one tenant, by names. Everything stored is found through it. */
+export interface ConversationKey {
+  readonly tenant: string
+  readonly client: string
+}
+
+/** Tokens that the upstream counted for one answer. */
+export interface Usage {
+  readonly input_tokens: number
+  readonly output_tokens: number
+  readonly total_tokens: number
+}
+
+/**
+ * A stored item as it goes upstream: `json` is one message of a chat completion request, already serialised,
+ * so that a context is a join of fragments; `tokens` is its size.
+ */
+export interface Fragment {
+  readonly json: string
+  readonly tokens: number
+}
+
+/** A finished turn as a part of a context: its place in the conversation, and its items, never some of them. */
+export interface PastTurn {
+  readonly seq: number
+  readonly items: readonly Fragment[]
+}
+
+/** One message of a history. `at` is Unix milliseconds. */
+export interface HistoryEntry {
+  readonly turnId: string
+  readonly role: 'user' | 'assistant'
+  readonly content: string
+  readonly at: number
+  /** Set on an answer that was cut short. */
+  readonly incomplete?: IncompleteReason
+}
+
+export type IncompleteReason = 'max_output_tokens' | 'content_filter' | 'max_output_bytes'
+
+/** One message as the JSON fragment that is stored and sent. */
+export function messageJson(role: 'user' | 'assistant' | 'system', content: string): string {
+  return JSON.stringify({ role, content })
+}

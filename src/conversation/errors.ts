@@ -1,0 +1,83 @@
+/**
+ * Everything that can go wrong, by code, and the one place that words it. A sentence says what is wrong and
+ * what would be right; it never holds a key or what people said. HTTP statuses are not known here.
+ */
+const wording = {
+  invalid_request: (d: { problem: string }) => d.problem,
+  model_not_found: (d: { model: string }) =>
+    `The upstream has no model '${d.model}'. GET /models lists those it has; POST /model chooses one.`,
+  no_default_model: () =>
+    'No model is chosen and the upstream lists none. Choose one with POST /model, or start the server with DAEHWA_DEFAULT_MODEL.',
+  context_length_exceeded: (d: { needed?: number; limit?: number; model: string }) =>
+    d.needed === undefined || d.limit === undefined
+      ? `The upstream says that the input is too long for '${d.model}'. Send a shorter one, or choose a model with a larger window.`
+      : `The input needs ${d.needed} tokens and '${d.model}' has room for ${d.limit}. Send a shorter one, or choose a model with a larger window.`,
+  invalid_api_key: () =>
+    'The API key is missing or wrong. Send it as "Authorization: Bearer <key>" or "x-api-key: <key>".',
+  not_found: (d: { what: string }) => `There is no ${d.what}.`,
+  conversation_busy: (d: { waiting: number }) =>
+    `${d.waiting} messages of this conversation are waiting already. Try again when some are answered.`,
+  history_deleted: () =>
+    'The history was cleared while this message was being answered, so its answer was dropped.',
+  payload_too_large: (d: { limit: number }) => `The body is over ${d.limit} bytes. Send a smaller one.`,
+  headers_too_large: () => 'The request line and headers are too large. Send smaller ones.',
+  unsupported_media_type: () =>
+    'The body must be JSON. Send it with the header "Content-Type: application/json".',
+  request_timeout: () => 'The request did not arrive whole in time. Send it again.',
+  upstream_rate_limited: () => 'The upstream is rate limiting this server. Try again later.',
+  upstream_error: (d: { detail: string }) => `The upstream failed: ${d.detail}.`,
+  upstream_auth: () => 'The upstream refused the key of this server. Its operator must check OPENAI_API_KEY.',
+  upstream_bad_response: (d: { detail: string }) =>
+    `The upstream sent an answer that cannot be used: ${d.detail}.`,
+  upstream_quota: () =>
+    'The upstream account of this server has no credit left. Its operator must see to it.',
+  upstream_unavailable: (d: { detail: string }) =>
+    `The upstream cannot be reached (${d.detail}). Its operator must check OPENAI_BASE_URL, or it is down for now.`,
+  upstream_timeout: (d: { detail: string }) => `The upstream is too slow: ${d.detail}.`,
+  storage_unavailable: () => 'The storage of this server cannot be used right now. Try again later.',
+  storage_full: () =>
+    'The disk of this server is full. Nothing of this request was kept; its operator must make room.',
+  server_restarted: () => 'The server was restarted while this message was being answered.',
+  server_shutting_down: () => 'The server is shutting down. Try again in a moment.',
+  internal_error: () =>
+    'Something went wrong inside the server. Its log has the details under this request_id.',
+} as const
+
+type Wording = typeof wording
+
+export type ErrorCode = keyof Wording
+
+type Details<C extends ErrorCode> = Parameters<Wording[C]>
+
+/**
+ * The one error that crosses rooms. `message` is the catalogue's sentence for `code`;
+ * `retryAfter`, in whole seconds, says when another try makes sense.
+ */
+export class DaehwaError extends Error {
+  override readonly name = 'DaehwaError'
+  readonly code: ErrorCode
+  retryAfter: number | undefined
+
+  private constructor(code: ErrorCode, message: string) {
+    super(message)
+    this.code = code
+  }
+
+  static of<C extends ErrorCode>(code: C, ...details: Details<C>): DaehwaError {
+    const word = wording[code] as (...args: Details<C>) => string
+    return new DaehwaError(code, word(...details))
+  }
+
+  /** Sets `retryAfter` in whole seconds, at least 1. */
+  after(seconds: number): this {
+    this.retryAfter = Math.max(1, Math.ceil(seconds))
+    return this
+  }
+}
+
+/** A value that a caller sent and that cannot be used. `problem` is the whole sentence. */
+export const invalid = (problem: string): DaehwaError => DaehwaError.of('invalid_request', { problem })
+
+/** The code of any error; one that nobody foresaw is an `internal_error`. */
+export const codeOf = (error: unknown): ErrorCode =>
+  error instanceof DaehwaError ? error.code : 'internal_error'

@@ -1,0 +1,136 @@
+import type {
+  ConversationKey,
+  Fragment,
+  HistoryEntry,
+  IncompleteReason,
+  PastTurn,
+  Usage,
+} from './conversation.ts'
+import type { ErrorCode } from './errors.ts'
+
+/** A turn as it is accepted: the input and the client's settings as they are now. */
+export interface NewTurn {
+  readonly id: string
+  readonly key: ConversationKey
+  readonly input: Fragment
+  readonly model: string
+  readonly instructions: string | undefined
+  /** Unix milliseconds. */
+  readonly at: number
+}
+
+/**
+ * The right to answer one turn. `fence` and `epoch` are those of the conversation when the right was given:
+ * whoever commits with older ones owns nothing any more.
+ */
+export interface Claim {
+  readonly turnId: string
+  readonly tenant: string
+  readonly conversation: string
+  readonly epoch: number
+  readonly fence: number
+  /** The past turns of the conversation have `firstSeq <= seq < nextSeq`. */
+  readonly firstSeq: number
+  readonly nextSeq: number
+}
+
+export interface FinishedTurn {
+  readonly answer: Fragment
+  readonly incomplete: IncompleteReason | undefined
+  /** The model that answered, as the upstream names it. */
+  readonly model: string
+  readonly usage: Usage | undefined
+  readonly at: number
+}
+
+/**
+ * The database. Every method is one transaction: when its promise resolves the change is durable, when it
+ * rejects nothing of it is there. It throws `storage_unavailable` and `storage_full`.
+ */
+export interface Store {
+  /** The model that was set for a client; undefined when none was, or when nobody knows the client. */
+  model(key: ConversationKey): Promise<string | undefined>
+  setModel(key: ConversationKey, model: string, at: number): Promise<void>
+  /** Keeps a turn as `queued`, before anything goes upstream. */
+  accept(turn: NewTurn): Promise<void>
+  /** `accept` and `claim` in one, for a turn that waits for nobody. */
+  acceptAndClaim(turn: NewTurn, deadline: number): Promise<Claim>
+  /** `queued` → `in_progress`, dispatched; undefined when the turn is no longer there to be run. */
+  claim(tenant: string, turnId: string, at: number, deadline: number): Promise<Claim | undefined>
+  /** The `count` turns before `beforeSeq`, newest first. */
+  turnsBefore(claim: Claim, beforeSeq: number, count: number): Promise<PastTurn[]>
+  /** Puts both messages into the history; false, and nothing is kept, when the claim is not the newest. */
+  commit(claim: Claim, turn: FinishedTurn): Promise<boolean>
+  /** Ends a turn without its messages entering the history. Does nothing when the claim is not the newest. */
+  fail(claim: Claim, code: ErrorCode, at: number): Promise<void>
+  /**
+   * The messages of whole turns, oldest first: the newest `turns` of them (all when undefined), of those
+   * before the turn `before`. Empty for an unknown client, and before an unknown turn.
+   */
+  history(key: ConversationKey, turns?: number, before?: string): Promise<HistoryEntry[]>
+  /** Erases the history and ends what was accepted before. Answers how many messages were erased. */
+  clear(key: ConversationKey, at: number): Promise<number>
+  /** After a start: dispatched turns become `failed/server_restarted`. Answers the queued ones, oldest first. */
+  recover(at: number): Promise<QueuedTurn[]>
+  /** Resolves when the database answers. */
+  ping(): Promise<void>
+}
+
+export interface QueuedTurn {
+  readonly id: string
+  readonly key: ConversationKey
+  readonly input: Fragment
+  readonly model: string
+  readonly instructions: string | undefined
+}
+
+export interface ModelRequest {
+  readonly model: string
+  /** Messages of a chat completion request, serialised, oldest first. */
+  readonly messages: readonly string[]
+}
+
+export type ModelEvent =
+  | { readonly type: 'delta'; readonly text: string }
+  | {
+      readonly type: 'finish'
+      readonly incomplete: IncompleteReason | undefined
+      readonly usage: Usage | undefined
+      readonly model: string | undefined
+    }
+
+/** A model of the upstream, as `GET /models` lists it. */
+export interface ModelInfo {
+  readonly id: string
+  readonly object: string
+  readonly created: number
+  readonly owned_by: string
+  readonly permission: readonly Record<string, unknown>[]
+  readonly root: string
+  readonly parent?: string
+}
+
+/** An OpenAI-compatible API. Both methods throw the `upstream_…` codes. */
+export interface Upstream {
+  /**
+   * Asks, and yields the answer as it comes; the last event is `finish`. When `signal` aborts, the
+   * connection is closed and the signal's reason is thrown. Also throws `context_length_exceeded`
+   * and `model_not_found`.
+   */
+  answer(request: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, undefined>
+  /** The list of models; undefined where the upstream has none. */
+  models(): Promise<readonly ModelInfo[] | undefined>
+}
+
+/** Counts the tokens of a text. */
+export type CountTokens = (text: string) => Promise<number>
+
+/** Unix milliseconds. */
+export type Now = () => number
+
+/** Where the domain tells what an operator should know. Neither keys nor what people said go in. */
+export interface Log {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}

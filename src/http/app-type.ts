@@ -1,0 +1,28 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify'
+
+/** The server as routes see it: what a schema says is the type of what the handler gets. */
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who owns what this request reads and writes; it comes from the key alone. */
+    tenant: string
+  }
+  interface FastifyContextConfig {
+    /** Answers without a key: nothing that belongs to a tenant is behind it. */
+    public?: boolean
+  }
+}

@@ -1,0 +1,92 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { DaehwaError, type ErrorCode, invalid } from '../conversation/errors.ts'
+import { describeValidation } from './validation.ts'
+
+/** The HTTP status of each error: the only place that knows it. */
+export const statusOf: Readonly<Record<ErrorCode, number>> = {
+  invalid_request: 400,
+  model_not_found: 400,
+  no_default_model: 400,
+  context_length_exceeded: 400,
+  invalid_api_key: 401,
+  not_found: 404,
+  request_timeout: 408,
+  conversation_busy: 409,
+  history_deleted: 410,
+  payload_too_large: 413,
+  unsupported_media_type: 415,
+  upstream_rate_limited: 429,
+  headers_too_large: 431,
+  internal_error: 500,
+  upstream_error: 502,
+  upstream_auth: 502,
+  upstream_bad_response: 502,
+  storage_unavailable: 503,
+  upstream_quota: 503,
+  upstream_unavailable: 503,
+  server_restarted: 503,
+  server_shutting_down: 503,
+  upstream_timeout: 504,
+  storage_full: 507,
+}
+
+/** The body of every error on the native routes. */
+export interface ErrorBody {
+  readonly error: string
+  readonly code: ErrorCode
+  readonly request_id: string
+}
+
+export const errorBody = (error: DaehwaError, requestId: string): ErrorBody => ({
+  error: error.message,
+  code: error.code,
+  request_id: requestId,
+})
+
+/** The one door by which a thrown error leaves. */
+export function handleError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const error = toDaehwaError(thrown, request)
+  const status = statusOf[error.code]
+  if (error.code === 'internal_error') request.log.error({ err: thrown }, 'internal error')
+  else if (status >= 500)
+    request.log.warn({ code: error.code, reason: error.message, err: error.cause }, 'failed')
+  if (error.retryAfter !== undefined) reply.header('retry-after', error.retryAfter)
+  if (error.code === 'invalid_api_key') reply.header('www-authenticate', 'Bearer')
+  if (error.code === 'server_shutting_down') reply.header('connection', 'close')
+  return reply.code(status).header('x-request-id', request.id).send(errorBody(error, request.id))
+}
+
+export function handleNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const route = `${request.method} ${request.url.replace(/\?.*/s, '')}`
+  return handleError(
+    DaehwaError.of('not_found', { what: `route ${route}: GET /docs lists all` }),
+    request,
+    reply,
+  )
+}
+
+function toDaehwaError(thrown: unknown, request: FastifyRequest): DaehwaError {
+  if (thrown instanceof DaehwaError) return thrown
+  if (!isFastifyError(thrown)) return DaehwaError.of('internal_error')
+  if (thrown.validation !== undefined) {
+    return invalid(
+      describeValidation(thrown.validation, thrown.validationContext, request.routeOptions.schema),
+    )
+  }
+  switch (thrown.code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return DaehwaError.of('payload_too_large', { limit: request.routeOptions.bodyLimit })
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+    case 'FST_ERR_CTP_INVALID_TYPE':
+      return DaehwaError.of('unsupported_media_type')
+    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+      return invalid('The body has another length than its Content-Length says. Send them equal.')
+    case 'FST_ERR_BAD_URL':
+      return invalid('The address is not percent-encoded UTF-8. Encode it, as encodeURIComponent does.')
+    default:
+      return DaehwaError.of('internal_error')
+  }
+}
+
+const isFastifyError = (thrown: unknown): thrown is FastifyError =>
+  thrown instanceof Error && ('validation' in thrown || 'code' in thrown)

@@ -1,0 +1,25 @@
+import { newId } from '../../conversation/ids.ts'
+import type { App } from '../app-type.ts'
+
+/** One line for each request when its answer is sent: the route, never the address, which bears names. */
+export function logRequests(app: App): void {
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id)
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    const { method, routeOptions } = request
+    const fields = {
+      method,
+      route: routeOptions.url,
+      status: reply.statusCode,
+      ms: Math.round(reply.elapsedTime),
+    }
+    request.log[routeOptions.config?.public === true ? 'debug' : 'info'](fields, 'request')
+  })
+}
+
+/** The caller's own `x-request-id` when it is a plain word, or else a new one. */
+export function requestId(headers: NodeJS.Dict<string | string[]>): string {
+  const given = headers['x-request-id']
+  return typeof given === 'string' && /^[\w.-]{1,64}$/.test(given) ? given : newId('req', Date.now())
+}

@@ -1,0 +1,35 @@
+import { type Logger, pino, stdTimeFunctions } from 'pino'
+
+/**
+ * JSON lines on standard output. Whatever is handed to it, neither keys nor what people said come out: requests
+ * and errors are cut down to what an operator needs.
+ */
+export function createLogger(level: string): Logger {
+  return pino({
+    level,
+    base: null,
+    timestamp: stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+    serializers: { err: describeError, error: describeError, req: describeRequest, res: () => undefined },
+    redact: ['apiKey', 'authorization', 'headers', '*.apiKey', '*.authorization', '*.headers'],
+  })
+}
+
+/** An error without its message, which may quote a body: its kind, code, place, and the same of its cause. */
+export function describeError(error: unknown): object | undefined {
+  if (!(error instanceof Error)) return undefined
+  const code: unknown = 'code' in error ? error.code : undefined
+  const errcode: unknown = 'errcode' in error ? error.errcode : undefined
+  const at = error.stack
+    ?.split('\n')
+    .filter((line) => line.startsWith('    at '))
+    .slice(0, 8)
+  const cause = describeError(error.cause)
+  return { type: error.name, code, errcode, at: at?.map((line) => line.trim()), ...(cause && { cause }) }
+}
+
+function describeRequest(request: unknown): object {
+  const method: unknown =
+    typeof request === 'object' && request && 'method' in request ? request.method : undefined
+  return { method }
+}

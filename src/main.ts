@@ -1,0 +1,116 @@
+import type { AddressInfo } from 'node:net'
+import packageJson from '../package.json' with { type: 'json' }
+import { buildApp } from './app.ts'
+import { type Config, ConfigError, parseConfig } from './config/config.ts'
+import { readEnv } from './config/env.ts'
+import { Models } from './conversation/models.ts'
+import { Turns } from './conversation/turns.ts'
+import type { App } from './http/app-type.ts'
+import { createLogger } from './logger.ts'
+import { openStorage } from './storage/open-storage.ts'
+import { DataDirError } from './storage/sqlite.ts'
+import { tokenCounter } from './upstream/count-tokens.ts'
+import { startDemoModel } from './upstream/demo-model.ts'
+import { OpenAiUpstream } from './upstream/openai-upstream.ts'
+
+/** Signals this close together are one: a terminal and npm both send theirs. Milliseconds. */
+const oneSignal = 1_000
+/** How long running turns may go on after SIGTERM, and open connections after that. Milliseconds. */
+const grace = { turns: 20_000, connections: 3_000 }
+
+try {
+  await run(parseConfig(readEnv()))
+  process.exit(0)
+} catch (error) {
+  process.stderr.write(`daehwa: ${explain(error)}\n`)
+  process.exit(1)
+}
+
+async function run(config: Config): Promise<void> {
+  const log = createLogger(config.logLevel)
+  process.on('uncaughtException', (err) => {
+    log.fatal({ err }, 'the process ends: nobody foresaw this error')
+    process.exit(1)
+  })
+  const signal = stopSignal()
+  let stopping = false
+
+  await using resources = new AsyncDisposableStack()
+  const now = Date.now
+  const { store } = resources.use(
+    await openStorage({ dir: config.dataDir, durability: config.durability, now: now() }),
+  )
+  const demo = config.upstream === undefined ? resources.use(await startDemoModel()) : undefined
+  const { baseUrl, apiKey } = config.upstream ?? { baseUrl: demo?.baseUrl ?? '', apiKey: undefined }
+  const upstream = resources.use(new OpenAiUpstream({ baseUrl, apiKey, limits: config.timeouts }))
+  const models = new Models({ upstream, defaultModel: config.defaultModel, now, log })
+  const countTokens = tokenCounter()
+  const turns = new Turns({
+    ...{ store, upstream, models, countTokens, now, log },
+    turnTimeout: config.turnTimeout,
+    otherWindow: config.contextWindow,
+  })
+  const app = await buildApp({
+    ...{ store, models, turns, now },
+    logger: log,
+    apiKey: config.apiKey,
+    demo: demo !== undefined,
+    isStopping: () => stopping,
+    openApi: { version: packageJson.version, publicUrl: config.publicUrl },
+  })
+
+  await turns.recover()
+  await app.listen({ host: config.host, port: config.port })
+  announce(app, config)
+  void countTokens('') // loads the encoding now, and not while somebody waits
+
+  log.info({ signal: await signal }, 'shutting down: running turns are finished first')
+  stopping = true
+  await turns.drain(grace.turns)
+  await closeApp(app)
+  log.info('stopped')
+}
+
+/** The first signal to stop. A later one ends the process at once. */
+function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let first: number | undefined
+    const onSignal = (signal: NodeJS.Signals) => {
+      first ??= performance.now()
+      if (performance.now() - first > oneSignal) process.exit(1)
+      resolve(signal)
+    }
+    process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
+  })
+}
+
+function announce(app: App, { upstream, dataDir }: Config): void {
+  const { port } = app.server.address() as AddressInfo
+  app.log.info(
+    { port, upstream: upstream?.baseUrl ?? 'demo', data: dataDir },
+    'ready: GET /docs shows the routes',
+  )
+  if (upstream !== undefined) return
+  app.log.warn(
+    'this is a demo: the built-in model "demo" answers. Set OPENAI_API_KEY or OPENAI_BASE_URL for a real one',
+  )
+}
+
+/** Waits for what is being answered, then cuts those who do not read their answer. */
+async function closeApp(app: App): Promise<void> {
+  const timer = setTimeout(() => app.server.closeAllConnections(), grace.connections)
+  await app.close()
+  clearTimeout(timer)
+}
+
+function explain(error: unknown): string {
+  if (error instanceof ConfigError || error instanceof DataDirError) return error.message
+  if (error instanceof Error && 'code' in error) {
+    if (error.code === 'EADDRINUSE')
+      return 'another program listens on this port already. Stop it, or set PORT to another number'
+    if (error.code === 'EACCES')
+      return 'this user may not listen on this port. Set PORT to a number above 1023'
+    if (error.code === 'EADDRNOTAVAIL') return 'this machine has no such address. Set HOST to one that it has'
+  }
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}

@@ -1,0 +1,40 @@
+/** What can be bound to a statement. */
+export type Value = string | number | null
+
+/** One statement with its values; `?` marks the place of each. */
+export interface Query {
+  readonly sql: string
+  readonly values: readonly Value[]
+}
+
+/**
+ * A piece of database work: it yields queries and is handed their rows. Work is written once so, and each
+ * database runs it in its own way: node:sqlite without ever waiting, Postgres by awaiting every query.
+ */
+export type Work<T> = Generator<Query, T, readonly unknown[]>
+
+/** A database that runs work. What it throws is a DaehwaError `storage_…`, or a defect of a statement. */
+export interface Database {
+  readonly dialect: Dialect
+  /** Runs work in one transaction: durable when it resolves, undone when it rejects. */
+  write<T>(work: () => Work<T>): Promise<T>
+  /** Runs work that changes nothing, on one consistent state. */
+  read<T>(work: () => Work<T>): Promise<T>
+  close(): Promise<void>
+}
+
+/** The few words in which the schemas of the databases differ. */
+export interface Dialect {
+  /** Put behind a table that is to lie sorted by its primary key. */
+  readonly clustered: string
+}
+
+/** All rows of a query. `Row` is what the statement selects: its author's word. */
+export function* all<Row>(sql: string, ...values: Value[]): Work<Row[]> {
+  return (yield { sql, values }) as Row[]
+}
+
+/** The first row of a query. */
+export function* first<Row>(sql: string, ...values: Value[]): Work<Row | undefined> {
+  return ((yield { sql, values }) as Row[])[0]
+}

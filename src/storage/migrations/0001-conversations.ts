@@ -1,0 +1,71 @@
+import type { Dialect } from '../database.ts'
+
+/**
+ * Conversations, their turns and their items. The tenant leads every key. Times are Unix milliseconds.
+ *
+ * - A conversation counts its finished turns by `next_seq`; those before `first_seq` were erased. `epoch` grows
+ *   with every erasing and `fence` with every claim: a commit must know both.
+ * - A turn holds its input until it ends; then a finished one has its messages in `items`, any other has none.
+ * - An item is stored as the fragment of JSON that goes upstream, beside its size in tokens.
+ */
+export const conversations = ({ clustered }: Dialect): string[] => [
+  `CREATE TABLE conversations (
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    client_name TEXT,
+    model TEXT,
+    epoch BIGINT NOT NULL DEFAULT 0,
+    fence BIGINT NOT NULL DEFAULT 0,
+    active_turn TEXT,
+    lease_owner TEXT,
+    lease_until BIGINT,
+    first_seq BIGINT NOT NULL DEFAULT 0,
+    next_seq BIGINT NOT NULL DEFAULT 0,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (tenant, id)
+  ) ${clustered}`,
+  'CREATE UNIQUE INDEX conversations_by_client ON conversations (tenant, client_name)',
+  `CREATE TABLE turns (
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    epoch BIGINT NOT NULL,
+    seq BIGINT,
+    status TEXT NOT NULL CHECK (status IN ('queued', 'in_progress', 'completed', 'incomplete', 'failed', 'cancelled')),
+    model TEXT NOT NULL,
+    instructions TEXT,
+    input TEXT,
+    input_tokens BIGINT NOT NULL,
+    idempotency_key TEXT,
+    fingerprint TEXT,
+    error_code TEXT,
+    incomplete TEXT,
+    usage_input BIGINT,
+    usage_output BIGINT,
+    usage_total BIGINT,
+    created_at BIGINT NOT NULL,
+    deadline_at BIGINT,
+    dispatched_at BIGINT,
+    ended_at BIGINT,
+    PRIMARY KEY (tenant, id)
+  ) ${clustered}`,
+  `CREATE INDEX turns_unended ON turns (tenant, conversation) WHERE status IN ('queued', 'in_progress')`,
+  `CREATE UNIQUE INDEX turns_by_idempotency_key ON turns (tenant, idempotency_key)
+    WHERE idempotency_key IS NOT NULL`,
+  `CREATE TABLE items (
+    tenant TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    position BIGINT NOT NULL,
+    id TEXT NOT NULL,
+    turn_id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    role TEXT,
+    body TEXT NOT NULL,
+    tokens BIGINT NOT NULL,
+    incomplete TEXT,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (tenant, conversation, seq, position)
+  ) ${clustered}`,
+]

@@ -1,0 +1,25 @@
+import type { Store } from '../conversation/ports.ts'
+import { all, type Database } from './database.ts'
+import * as history from './history-work.ts'
+import * as turn from './turn-work.ts'
+
+/** The store over any database that runs work. */
+export function sqlStore(database: Database): Store {
+  return {
+    model: (key) => database.read(() => history.model(key)),
+    setModel: (key, model, at) => database.write(() => history.setModel(key, model, at)),
+    accept: (newTurn) => database.write(() => turn.accept(newTurn)),
+    acceptAndClaim: (newTurn, deadline) => database.write(() => turn.acceptAndClaim(newTurn, deadline)),
+    claim: (tenant, id, at, deadline) => database.write(() => turn.claim(tenant, id, at, deadline)),
+    turnsBefore: (claim, before, count) => database.read(() => history.turnsBefore(claim, before, count)),
+    commit: (claim, finished) => database.write(() => turn.commit(claim, finished)),
+    fail: (claim, code, at) => database.write(() => turn.fail(claim, code, at)),
+    history: (key, turns, before) => database.read(() => history.history(key, turns, before)),
+    clear: (key, at) => database.write(() => history.clear(key, at)),
+    recover: (at) => database.write(() => turn.recover(at)),
+    ping: () =>
+      database.read(function* () {
+        yield* all('SELECT 1')
+      }),
+  }
+}

@@ -1,0 +1,159 @@
+import { chmodSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { DaehwaError } from '../conversation/errors.ts'
+import type { Database, Work } from './database.ts'
+
+/** `full`: a commit is on the disk before it resolves. `normal`: it survives a killed process, not a power cut. */
+export type Durability = 'full' | 'normal'
+
+interface Waiting {
+  readonly work: () => Work<unknown>
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** The folder cannot be used; the message is one line for the operator. */
+export class DataDirError extends Error {
+  override readonly name = 'DataDirError'
+}
+
+const levels = { full: 2, normal: 1 } as const
+
+/**
+ * SQLite in this process. What is written within one turn of the event loop becomes one transaction, so that
+ * many small writes share one fsync; each is a savepoint of its own and fails alone.
+ */
+export class SqliteDatabase implements Database {
+  readonly dialect = { clustered: 'WITHOUT ROWID' }
+  readonly #db: DatabaseSync
+  readonly #statements = new Map<string, StatementSync>()
+  #waiting: Waiting[] = []
+
+  /** @throws DataDirError when the folder cannot be used, or another process uses it */
+  constructor(dir: string, durability: Durability) {
+    this.#db = open(dir)
+    this.#db.exec(`PRAGMA synchronous = ${durability}; PRAGMA fullfsync = on; PRAGMA secure_delete = on`)
+  }
+
+  /** The `synchronous` level that is in force: 2 is full, 1 is normal. */
+  isDurableAs(durability: Durability): boolean {
+    return this.#db.prepare('PRAGMA synchronous').get()?.['synchronous'] === levels[durability]
+  }
+
+  write<T>(work: () => Work<T>): Promise<T> {
+    if (this.#waiting.length === 0) setImmediate(() => this.#commitWaiting())
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ work, resolve: resolve as (value: unknown) => void, reject })
+    })
+  }
+
+  async read<T>(work: () => Work<T>): Promise<T> {
+    try {
+      return this.#run(work)
+    } catch (error) {
+      throw storageError(error)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#commitWaiting()
+    this.#db.close()
+  }
+
+  #commitWaiting(): void {
+    const batch = this.#waiting
+    this.#waiting = []
+    if (batch.length === 0) return
+    const settle: (() => void)[] = []
+    try {
+      this.#db.exec('BEGIN IMMEDIATE')
+      for (const item of batch) settle.push(this.#attempt(item))
+      this.#db.exec('COMMIT')
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
+      for (const { reject } of batch) reject(storageError(error))
+      return
+    }
+    for (const done of settle) done()
+  }
+
+  /** Runs one piece of a batch. Its failure undoes it alone, unless SQLite has undone the whole transaction. */
+  #attempt({ work, resolve, reject }: Waiting): () => void {
+    this.#db.exec('SAVEPOINT piece')
+    try {
+      const value = this.#run(work)
+      this.#db.exec('RELEASE piece')
+      return () => resolve(value)
+    } catch (error) {
+      if (!this.#db.isTransaction) throw error
+      this.#db.exec('ROLLBACK TO piece; RELEASE piece')
+      return () => reject(storageError(error))
+    }
+  }
+
+  #run<T>(work: () => Work<T>): T {
+    const steps = work()
+    let step = steps.next([])
+    while (!step.done) {
+      const { sql, values } = step.value
+      step = steps.next(this.#statement(sql).all(...values))
+    }
+    return step.value
+  }
+
+  #statement(sql: string): StatementSync {
+    const known = this.#statements.get(sql)
+    if (known !== undefined) return known
+    const statement = this.#db.prepare(sql)
+    this.#statements.set(sql, statement)
+    return statement
+  }
+}
+
+function open(dir: string): DatabaseSync {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    const path = join(dir, 'daehwa.db')
+    const db = new DatabaseSync(path, { timeout: 0 })
+    chmodSync(path, 0o600)
+    // The lock is held as long as the process lives: a second one cannot open the data, a killed one leaves nothing behind.
+    db.exec('PRAGMA locking_mode = exclusive; PRAGMA journal_mode = wal; BEGIN IMMEDIATE; COMMIT')
+    return db
+  } catch (error) {
+    if (sqliteCode(error) === sqlite.busy) {
+      throw new DataDirError(
+        `another process uses the data in ${dir}. Stop it, or set DATA_DIR to another folder`,
+      )
+    }
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new DataDirError(
+      `the data in ${dir} cannot be opened (${reason}). Check the folder, or set DATA_DIR to another`,
+    )
+  }
+}
+
+/** Primary result codes, from SQLite's "Result and Error Codes". */
+const sqlite = {
+  busy: 5,
+  locked: 6,
+  readonly: 8,
+  ioerr: 10,
+  corrupt: 11,
+  full: 13,
+  cantopen: 14,
+  notadb: 26,
+} as const
+const unavailable: readonly number[] = Object.values(sqlite)
+
+function storageError(error: unknown): unknown {
+  const code = sqliteCode(error)
+  if (code === sqlite.full) return Object.assign(DaehwaError.of('storage_full'), { cause: error })
+  if (code === undefined || !unavailable.includes(code)) return error
+  return Object.assign(DaehwaError.of('storage_unavailable').after(1), { cause: error })
+}
+
+function sqliteCode(error: unknown): number | undefined {
+  const code: unknown = error instanceof Error && 'errcode' in error ? error.errcode : undefined
+  return typeof code === 'number' ? code & 0xff : undefined
+}

@@ -1,0 +1,70 @@
+import type { IncompleteReason, Usage } from '../conversation/conversation.ts'
+import { DaehwaError } from '../conversation/errors.ts'
+import type { ModelEvent } from '../conversation/ports.ts'
+
+/** What this server reads of a chat completion or a chunk of one; anything may be absent. */
+export interface ChatObject {
+  readonly model?: unknown
+  readonly choices?: unknown
+  readonly usage?: unknown
+  readonly error?: unknown
+}
+
+/** What one chat object adds to an answer. */
+export interface Piece {
+  readonly text: string
+  readonly finishReason: string | undefined
+  readonly usage: Usage | undefined
+  readonly model: string | undefined
+}
+
+/**
+ * Reads a chat completion (its `message`) or a chunk of a stream (its `delta`), as in OpenAI's API reference
+ * "Chat Completions". A refusal is an answer like any other.
+ */
+export function readChatObject(object: ChatObject): Piece {
+  const choice = record(Array.isArray(object.choices) ? object.choices[0] : undefined)
+  const message = record(choice['delta'] ?? choice['message'])
+  const text = string(message['content']) ?? string(message['refusal']) ?? ''
+  return {
+    text,
+    finishReason: string(choice['finish_reason']),
+    usage: readUsage(object.usage),
+    model: string(object.model) || undefined,
+  }
+}
+
+/** The end of an answer; a reason that is not known counts as a normal end. */
+export function finish(reason: string, usage: Usage | undefined, model: string | undefined): ModelEvent {
+  const incomplete: Record<string, IncompleteReason> = {
+    length: 'max_output_tokens',
+    content_filter: 'content_filter',
+  }
+  return { type: 'finish', incomplete: incomplete[reason], usage, model }
+}
+
+/** @throws DaehwaError `upstream_bad_response` when the text is not a JSON object */
+export function parseChatObject(text: string): ChatObject {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null) return value
+  } catch {
+    // The parser's message would quote the answer.
+  }
+  throw DaehwaError.of('upstream_bad_response', { detail: 'it is not JSON' })
+}
+
+function readUsage(value: unknown): Usage | undefined {
+  const usage = record(value)
+  const [input, output] = [usage['prompt_tokens'], usage['completion_tokens']]
+  if (!isCount(input) || !isCount(output)) return undefined
+  const total = usage['total_tokens']
+  return { input_tokens: input, output_tokens: output, total_tokens: isCount(total) ? total : input + output }
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+
+export const string = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
+
+export const record = (value: unknown): Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}

@@ -1,0 +1,132 @@
+import { Agent, type Dispatcher, request } from 'undici'
+import { DaehwaError } from '../conversation/errors.ts'
+import type { ModelEvent, ModelInfo, ModelRequest, Upstream } from '../conversation/ports.ts'
+import { parseChatObject } from './chat-completion.ts'
+import { readModelList } from './model-list.ts'
+import { readStream, readUpTo, readWhole } from './read-answer.ts'
+import { AnswerTimer, type TimeLimits } from './time-limits.ts'
+import { networkError, refusal } from './upstream-errors.ts'
+
+export interface UpstreamOptions {
+  /** Without a slash at its end, as in `https://api.openai.com/v1`. */
+  readonly baseUrl: string
+  readonly apiKey: string | undefined
+  readonly limits: TimeLimits
+}
+
+/** How long the list of models may take, in milliseconds, and how much of a refusal is read, in bytes. */
+const listTimeout = 10_000
+const maxRefusal = 64 * 1024
+const maxList = 16 * 1024 * 1024
+
+/**
+ * Any API that speaks OpenAI's Chat Completions and Models, over connections that are kept alive. The key goes
+ * to `baseUrl` alone: redirects are not followed.
+ */
+export class OpenAiUpstream implements Upstream, AsyncDisposable {
+  readonly #options: UpstreamOptions
+  readonly #agent: Agent
+  readonly #headers: Readonly<Record<string, string>>
+
+  constructor(options: UpstreamOptions) {
+    this.#options = options
+    const connect = { timeout: options.limits.connect }
+    // Time is kept by AnswerTimer, which knows tokens from bytes.
+    this.#agent = new Agent({ connect, headersTimeout: 0, bodyTimeout: 0, allowH2: false })
+    this.#headers = options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` }
+  }
+
+  async *answer(ask: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, undefined> {
+    using timer = new AnswerTimer(this.#options.limits, signal)
+    let reply: Dispatcher.ResponseData | undefined
+    let whole = false
+    try {
+      reply = await this.#post(ask, timer.signal)
+      for await (const event of readerOf(reply)(
+        timer.watch(reply.body.iterator({ destroyOnReturn: false })),
+      )) {
+        timer.begin()
+        whole = event.type === 'finish'
+        yield event
+      }
+    } catch (error) {
+      throw timer.signal.aborted ? timer.signal.reason : (networkError(error) ?? error)
+    } finally {
+      if (whole) reply?.body.dump({ limit: 65_536, signal: AbortSignal.timeout(1_000) }).catch(() => {})
+      else reply?.body.on('error', () => {}).destroy()
+    }
+  }
+
+  async models(): Promise<readonly ModelInfo[] | undefined> {
+    const tooSlow = DaehwaError.of('upstream_timeout', {
+      detail: `no list of models within ${listTimeout} ms`,
+    })
+    const abort = new AbortController()
+    const timer = setTimeout(() => abort.abort(tooSlow), listTimeout)
+    try {
+      const { baseUrl } = this.#options
+      const options = { dispatcher: this.#agent, headers: this.#headers, signal: abort.signal }
+      const { statusCode, headers, body } = await request(`${baseUrl}/models`, options)
+      if (statusCode === 404 || statusCode === 405 || statusCode === 501) {
+        await body.dump()
+        return undefined
+      }
+      if (statusCode !== 200) throw refusal(statusCode, await readRefusal(body), retryAfter(headers), '')
+      return readModelList(await readUpTo(body, maxList))
+    } catch (error) {
+      if (abort.signal.aborted) throw tooSlow
+      throw networkError(error) ?? error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agent.destroy()
+  }
+
+  async #post(ask: ModelRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const reply = await request(`${this.#options.baseUrl}/chat/completions`, {
+      dispatcher: this.#agent,
+      method: 'POST',
+      headers: {
+        ...this.#headers,
+        'content-type': 'application/json',
+        accept: 'text/event-stream, application/json',
+      },
+      body: requestBody(ask),
+      signal,
+    })
+    if (reply.statusCode === 200) return reply
+    throw refusal(reply.statusCode, await readRefusal(reply.body), retryAfter(reply.headers), ask.model)
+  }
+}
+
+/** The body of the request: the stored fragments are joined, not parsed. */
+function requestBody({ model, messages }: ModelRequest): string {
+  return `{"model":${JSON.stringify(model)},"messages":[${messages.join(',')}],"stream":true,"stream_options":{"include_usage":true}}`
+}
+
+type Reader = (bytes: AsyncIterable<Uint8Array>) => AsyncGenerator<ModelEvent, void, undefined>
+
+function readerOf({ headers }: Dispatcher.ResponseData): Reader {
+  const type = String(headers['content-type'] ?? '').toLowerCase()
+  if (type.startsWith('text/event-stream')) return readStream
+  if (type.startsWith('application/json')) return readWhole
+  throw DaehwaError.of('upstream_bad_response', { detail: 'it is neither JSON nor an event stream' })
+}
+
+/** The body of a refusal; where it is no JSON, or too long, its status has to speak for itself. */
+async function readRefusal(body: Dispatcher.ResponseData['body']): Promise<unknown> {
+  try {
+    return parseChatObject(await readUpTo(body, maxRefusal))
+  } catch (error) {
+    if (error instanceof DaehwaError) return undefined
+    throw error
+  }
+}
+
+function retryAfter(headers: Dispatcher.ResponseData['headers']): string | undefined {
+  const value = headers['retry-after']
+  return Array.isArray(value) ? value[0] : value
+}

@@ -1,0 +1,78 @@
+import { DaehwaError } from '../conversation/errors.ts'
+import { record, string } from './chat-completion.ts'
+
+/**
+ * What an upstream's refusal means here. `body` is read for its machine words only (OpenAI's "Error codes", and
+ * what vLLM, llama.cpp and OpenRouter send in their place): its sentences may quote a key or a prompt.
+ */
+export function refusal(
+  status: number,
+  body: unknown,
+  retryAfter: string | undefined,
+  model: string,
+): DaehwaError {
+  const error = record(record(body)['error'] ?? body)
+  const words = [error['code'], error['type']].filter((word) => typeof word === 'string').join(' ')
+  if (status === 401 || status === 403) return DaehwaError.of('upstream_auth')
+  if (status === 402 || /insufficient_quota|billing/.test(words)) return DaehwaError.of('upstream_quota')
+  if (status === 429) return DaehwaError.of('upstream_rate_limited').after(seconds(retryAfter))
+  if (status === 408 || status === 504) {
+    return DaehwaError.of('upstream_timeout', { detail: `it answered with status ${status}` })
+  }
+  if (status === 413 || (status < 500 && isTooLong(words, string(error['message']) ?? ''))) {
+    return DaehwaError.of('context_length_exceeded', { model })
+  }
+  if (status === 404 && /model/.test(`${words} ${string(error['message']) ?? ''}`)) {
+    return DaehwaError.of('model_not_found', { model })
+  }
+  if (status >= 300 && status < 400) {
+    return DaehwaError.of('upstream_bad_response', {
+      detail: `a redirect (${status}), which is not followed`,
+    })
+  }
+  const word = /^[a-z0-9_.-]{1,64}$/i.exec(string(error['code']) ?? '')?.[0]
+  return DaehwaError.of('upstream_error', {
+    detail: `it answered with status ${status}${word ? ` (${word})` : ''}`,
+  })
+}
+
+/** The error that an upstream put into a stream that had begun with status 200. */
+export function errorInStream(value: unknown): DaehwaError {
+  const status = Number(record(value)['code'] ?? record(value)['status'])
+  if (status >= 400 && status < 600) return refusal(status, { error: value }, undefined, '')
+  const words = `${string(record(value)['code']) ?? ''} ${string(record(value)['type']) ?? ''}`
+  if (/insufficient_quota|billing/.test(words)) return DaehwaError.of('upstream_quota')
+  if (/rate_limit/.test(words)) return DaehwaError.of('upstream_rate_limited').after(1)
+  return DaehwaError.of('upstream_error', { detail: 'it reported an error while answering' })
+}
+
+/** What a failure below HTTP means; undefined for one that did not come from the network. */
+export function networkError(error: unknown): DaehwaError | undefined {
+  const code = string(record(error)['code']) ?? string(record(record(error)['cause'])['code'])
+  if (code === undefined) return undefined
+  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT') {
+    return DaehwaError.of('upstream_timeout', { detail: 'no connection within DAEHWA_CONNECT_TIMEOUT_MS' })
+  }
+  if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_ABORTED') {
+    return DaehwaError.of('upstream_bad_response', { detail: 'the connection broke off' })
+  }
+  if (code.startsWith('HPE_') || code.startsWith('UND_ERR_')) {
+    return DaehwaError.of('upstream_bad_response', { detail: 'it is not HTTP as expected' })
+  }
+  if (/^[A-Z0-9_]+$/.test(code)) return DaehwaError.of('upstream_unavailable', { detail: code }).after(1)
+  return undefined
+}
+
+function isTooLong(words: string, message: string): boolean {
+  return (
+    /context_length_exceeded|exceed_context_size|string_above_max_length/.test(words) ||
+    /context (length|window|size)|maximum context|prompt is too long|too many (input )?tokens/i.test(message)
+  )
+}
+
+/** `Retry-After` in seconds, from seconds or an HTTP date (RFC 9110, 10.2.3); 1 where there is none. */
+function seconds(retryAfter: string | undefined): number {
+  const value = retryAfter ?? ''
+  const number = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000
+  return Number.isFinite(number) ? number : 1
+}
