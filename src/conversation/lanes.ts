@@ -35,7 +35,12 @@ export class Lanes {
     }
     const { promise, resolve } = Promise.withResolvers<void>()
     lane.push(resolve)
-    return { first: false, ready: promise, leave: () => void promise.then(() => this.#next(key)) }
+    const leave = () => {
+      const waiting = lane.indexOf(resolve)
+      if (waiting === -1) this.#next(key)
+      else lane.splice(waiting, 1)
+    }
+    return { first: false, ready: promise, leave }
   }
 
   #next(key: string): void {

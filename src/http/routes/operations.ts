@@ -27,7 +27,8 @@ const readySchema = {
     200: Type.Object(
       {
         status: Type.Literal('ok'),
-        model: Type.Union([Type.Literal('upstream'), Type.Literal('demo')], {
+        model: Type.Enum(['upstream', 'demo'], {
+          type: 'string',
           description: '`demo`: no upstream is set, and a stand-in answers',
         }),
       },

@@ -4,7 +4,7 @@ import { errorResponses } from './errors.ts'
 import { Incomplete } from './query.ts'
 
 const HistoryEntry = Type.Object({
-  role: Type.Union([Type.Literal('user'), Type.Literal('assistant')]),
+  role: Type.Enum(['user', 'assistant'], { type: 'string' }),
   content: Type.String(),
   timestamp: Type.String({ format: 'date-time' }),
   turn_id: Type.String({ description: 'A message and its answer bear the same one' }),

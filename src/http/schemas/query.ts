@@ -8,10 +8,10 @@ const Usage = Type.Object(
 )
 
 /** Why an answer is shorter than the model would have made it. */
-export const Incomplete = Type.Union(
-  [Type.Literal('max_output_tokens'), Type.Literal('content_filter'), Type.Literal('max_output_bytes')],
-  { description: 'Set when the answer was cut short: why' },
-)
+export const Incomplete = Type.Enum(['max_output_tokens', 'content_filter', 'max_output_bytes'], {
+  type: 'string',
+  description: 'Set when the answer was cut short: why',
+})
 
 export const querySchema = {
   operationId: 'query',

@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest'
+import { parseConfig } from '../../src/config/config.ts'
+
+describe('settings', () => {
+  it('have the documented defaults', () => {
+    expect(parseConfig({})).toEqual({
+      port: 10_000,
+      host: '127.0.0.1',
+      publicUrl: undefined,
+      upstream: undefined,
+      defaultModel: undefined,
+      contextWindow: 8_192,
+      dataDir: './data',
+      durability: 'full',
+      apiKey: undefined,
+      turnTimeout: 300_000,
+      timeouts: { connect: 5_000, firstToken: 60_000, idle: 60_000 },
+      logLevel: 'info',
+    })
+  })
+
+  it('ask OpenAI when there is only its key, with a model of its', () => {
+    const { upstream, defaultModel } = parseConfig({ OPENAI_API_KEY: 'sk-test' })
+    expect(upstream).toEqual({ baseUrl: 'https://api.openai.com/v1', apiKey: 'sk-test' })
+    expect(defaultModel).toBe('gpt-4.1-mini')
+  })
+
+  it('ask another upstream with or without a key, and take its first model', () => {
+    const { upstream, defaultModel } = parseConfig({ OPENAI_BASE_URL: 'http://localhost:11434/v1/' })
+    expect(upstream).toEqual({ baseUrl: 'http://localhost:11434/v1', apiKey: undefined })
+    expect(defaultModel).toBeUndefined()
+  })
+
+  it('count an empty value as none', () => {
+    expect(parseConfig({ OPENAI_API_KEY: '', PORT: ' ' })).toEqual(parseConfig({}))
+  })
+
+  it.each([
+    [{ PORT: 'web' }, 'PORT=web must be a whole number from 0 to 65535'],
+    [{ PORT: '70000' }, 'PORT=70000 must be a whole number from 0 to 65535'],
+    [{ PORT: '1e3' }, 'PORT=1e3 must be'],
+    [{ DAEHWA_DURABILITY: 'off' }, 'DAEHWA_DURABILITY=off must be one of full, normal'],
+    [{ DAEHWA_LOG_LEVEL: 'loud' }, 'DAEHWA_LOG_LEVEL=loud must be one of'],
+    [{ DAEHWA_IDLE_TIMEOUT_MS: '0' }, 'DAEHWA_IDLE_TIMEOUT_MS=0 must be'],
+    [{ DAEHWA_CONTEXT_WINDOW: '-1' }, 'DAEHWA_CONTEXT_WINDOW=-1 must be'],
+    [{ OPENAI_BASE_URL: 'localhost:11434' }, 'OPENAI_BASE_URL must be an address like'],
+    [{ OPENAI_BASE_URL: 'https://user:secret@example.com' }, 'OPENAI_BASE_URL holds a user name'],
+    [{ DATABASE_URL: 'postgres://localhost/x' }, 'DATABASE_URL is set'],
+    [{ HOST: '0.0.0.0' }, 'Set DAEHWA_API_KEY'],
+    [{ HOST: '192.168.0.2' }, 'Set DAEHWA_API_KEY'],
+    [{ HOST: '::' }, 'Set DAEHWA_API_KEY'],
+  ])('refuse %j in one line', (env, message) => {
+    expect(() => parseConfig(env)).toThrow(message)
+    expect(() => parseConfig(env)).toThrow(/^[^\n]+$/)
+  })
+
+  it('never repeat a key that is wrong', () => {
+    expect(() => parseConfig({ OPENAI_API_KEY: 'sk-a b' })).toThrow(/^OPENAI_API_KEY holds a space/)
+  })
+
+  it.each([['127.0.0.1'], ['::1'], ['localhost'], ['127.1.2.3']])('need no key on %s', (host) => {
+    expect(parseConfig({ HOST: host }).host).toBe(host)
+  })
+
+  it('listen anywhere with a key', () => {
+    expect(parseConfig({ HOST: '0.0.0.0', DAEHWA_API_KEY: 'k' })).toMatchObject({
+      host: '0.0.0.0',
+      apiKey: 'k',
+    })
+  })
+})

@@ -1,0 +1,45 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { expect, it } from 'vitest'
+import { Lanes } from '../../src/conversation/lanes.ts'
+
+it('lets one in at a time, in the order they came', async () => {
+  const lanes = new Lanes(64)
+  const order: number[] = []
+  let inside = 0
+  const visits = Array.from({ length: 20 }, async (_, n) => {
+    const place = lanes.enter('a')
+    await place.ready
+    expect(++inside).toBe(1)
+    await wait(Math.random() * 3)
+    order.push(n)
+    inside--
+    place.leave()
+  })
+  await Promise.all(visits)
+  expect(order).toEqual([...order].sort((a, b) => a - b))
+  expect(lanes.size).toBe(0)
+})
+
+it('keeps other lanes free', async () => {
+  const lanes = new Lanes(64)
+  lanes.enter('a')
+  expect(lanes.enter('b').first).toBe(true)
+})
+
+it('refuses whoever comes when the lane is full, and takes the next when it is not', async () => {
+  const lanes = new Lanes(2)
+  const places = [lanes.enter('a'), lanes.enter('a'), lanes.enter('a')]
+  expect(() => lanes.enter('a')).toThrow('2 messages of this conversation are waiting')
+  places[0]?.leave()
+  expect(lanes.enter('a').first).toBe(false)
+})
+
+it('passes over one that left while it was waiting', async () => {
+  const lanes = new Lanes(64)
+  const [first, second, third] = [lanes.enter('a'), lanes.enter('a'), lanes.enter('a')]
+  second.leave()
+  first.leave()
+  await third.ready
+  third.leave()
+  expect(lanes.size).toBe(0)
+})

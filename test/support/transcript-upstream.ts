@@ -1,0 +1,160 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { json } from 'node:stream/consumers'
+import { setTimeout as wait } from 'node:timers/promises'
+import { onTestFinished } from 'vitest'
+
+export interface Message {
+  readonly role: string
+  readonly content: string
+}
+
+/** One request as it arrived. */
+export interface JournalEntry {
+  readonly model: string
+  readonly messages: readonly Message[]
+  readonly headers: IncomingHttpHeaders
+  /** How its connection ended before it was answered, if it did. */
+  closedEarly: boolean
+}
+
+/** What goes wrong with one answer. */
+export interface Fault {
+  /** Answer with this status and body instead of an answer. */
+  readonly status?: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+  /** Wait so long before anything is sent, in milliseconds. */
+  readonly delay?: number
+  /** Send these `data` lines in place of the right ones, and end. */
+  readonly data?: readonly string[]
+  /** Cut the connection after so many pieces of the answer. */
+  readonly cutAfter?: number
+  /** Send nothing more after so many pieces of the answer, and stay. */
+  readonly stallAfter?: number
+  /** Answer in one piece, as `application/json`. */
+  readonly whole?: boolean
+  /** Send the stream one byte at a time. */
+  readonly byteByByte?: boolean
+  /** Say this in place of the transcript. */
+  readonly say?: string
+  readonly finishReason?: string | null
+}
+
+export interface TranscriptUpstream {
+  readonly baseUrl: string
+  readonly journal: JournalEntry[]
+  /** How many connections were made to it. */
+  connections(): number
+  /** The models that it lists; undefined: it has no list, and answers 404. */
+  models: string[] | undefined
+  /** Faults for the next requests, first in, first out. */
+  readonly faults: Fault[]
+  /** Resolves when so many requests have arrived. */
+  arrived(count: number): Promise<void>
+  stop(): Promise<void>
+}
+
+/** What it answers to messages: how many there were and their digest, beside a token that no other answer has. */
+export function transcript(messages: readonly Message[]): { count: number; digest: string } {
+  const bare = messages.map(({ role, content }) => [role, content])
+  return {
+    count: messages.length,
+    digest: createHash('sha256').update(JSON.stringify(bare)).digest('hex'),
+  }
+}
+
+/**
+ * An upstream that tells in its answer what it was sent: `token=… count=… digest=…`. It journals each request,
+ * and does what it is told to do wrong.
+ */
+export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
+  const journal: JournalEntry[] = []
+  const faults: Fault[] = []
+  const sockets = new Set<Socket>()
+  let connections = 0
+  const server = createServer((request, reply) => {
+    route(request, reply).catch(() => reply.destroy())
+  })
+  server.on('connection', (socket) => {
+    connections++
+    sockets.add(socket.once('close', () => sockets.delete(socket)))
+  })
+  const upstream: TranscriptUpstream = {
+    baseUrl: '',
+    journal,
+    faults,
+    models: ['transcript', 'other'],
+    connections: () => connections,
+    async arrived(count) {
+      while (journal.length < count) await wait(5)
+    },
+    async stop() {
+      for (const socket of sockets) socket.destroy()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+
+  async function route(request: IncomingMessage, reply: ServerResponse): Promise<void> {
+    if (request.url === '/v1/models') {
+      if (upstream.models === undefined) return void reply.writeHead(404).end()
+      const data = upstream.models.map((id) => ({ id, object: 'model', created: 1, owned_by: 'test' }))
+      return void reply.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ data }))
+    }
+    const { model, messages } = (await json(request)) as { model: string; messages: Message[] }
+    const entry: JournalEntry = { model, messages, headers: request.headers, closedEarly: false }
+    journal.push(entry)
+    reply.once('close', () => {
+      entry.closedEarly = !reply.writableFinished
+    })
+    await answer(reply, entry, faults.shift() ?? {})
+  }
+
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  onTestFinished(() => upstream.stop())
+  return Object.assign(upstream, { baseUrl: `http://127.0.0.1:${port}/v1` })
+}
+
+async function answer(reply: ServerResponse, { model, messages }: JournalEntry, fault: Fault): Promise<void> {
+  if (fault.delay !== undefined) await wait(fault.delay)
+  if (fault.status !== undefined) {
+    const headers = { 'content-type': 'application/json', ...fault.headers }
+    return void reply.writeHead(fault.status, headers).end(fault.body ?? '{}')
+  }
+  const { count, digest } = transcript(messages)
+  const text = fault.say ?? `token=${randomUUID()} count=${count} digest=${digest}`
+  const finishReason = fault.finishReason === undefined ? 'stop' : fault.finishReason
+  const usage = { prompt_tokens: count, completion_tokens: 3, total_tokens: count + 3 }
+  if (fault.whole === true) {
+    const choices = [{ index: 0, message: { role: 'assistant', content: text }, finish_reason: finishReason }]
+    reply.writeHead(200, { 'content-type': 'application/json' })
+    return void reply.end(JSON.stringify({ model, choices, usage }))
+  }
+  reply.writeHead(200, { 'content-type': 'text/event-stream' })
+  const pieces = text.split(/(?<= )/)
+  const lines = fault.data ?? [
+    ...pieces.map((content) => chunk(model, { content }, null)),
+    ...(finishReason === null ? [] : [chunk(model, {}, finishReason)]),
+    JSON.stringify({ model, choices: [], usage }),
+    '[DONE]',
+  ]
+  for (const [sent, line] of lines.entries()) {
+    if (sent === fault.cutAfter) return void reply.destroy()
+    if (sent === fault.stallAfter) return
+    await write(reply, `data: ${line}\n\n`, fault.byteByByte === true)
+  }
+  reply.end()
+}
+
+const chunk = (model: string, delta: object, reason: string | null): string =>
+  JSON.stringify({ model, choices: [{ index: 0, delta, finish_reason: reason }] })
+
+async function write(reply: ServerResponse, text: string, byteByByte: boolean): Promise<void> {
+  const bytes = Buffer.from(text)
+  const step = byteByByte ? 1 : bytes.length
+  for (let at = 0; at < bytes.length; at += step) {
+    await new Promise((resolve) => reply.write(bytes.subarray(at, at + step), resolve))
+  }
+}

@@ -1,0 +1,39 @@
+import { expect, it, onTestFinished } from 'vitest'
+import { demoAnswer, startDemoModel } from '../../src/upstream/demo-model.ts'
+import { OpenAiUpstream } from '../../src/upstream/openai-upstream.ts'
+
+const user = (content: string) => ({ role: 'user', content })
+
+it('repeats the input, and says so as a demo', () => {
+  expect(demoAnswer([user('Hi')])).toBe('[demo] You said "Hi".')
+  expect(demoAnswer([user('안녕')])).toBe('[데모] "안녕"라고 하셨습니다.')
+})
+
+it('tells of what came with it, instructions apart', () => {
+  const messages = [
+    { role: 'system', content: 'be brief' },
+    user('one'),
+    { role: 'assistant', content: 'x' },
+    user('two'),
+  ]
+  expect(demoAnswer(messages)).toBe(
+    '[demo] You said "two". 2 earlier messages came with it; the first was "one".',
+  )
+})
+
+it('speaks the protocol of any other upstream, word by word', async () => {
+  const demo = await startDemoModel()
+  const limits = { connect: 1_000, firstToken: 5_000, idle: 5_000 }
+  const upstream = new OpenAiUpstream({ baseUrl: demo.baseUrl, apiKey: undefined, limits })
+  onTestFinished(async () => {
+    await upstream[Symbol.asyncDispose]()
+    await demo[Symbol.asyncDispose]()
+  })
+  expect((await upstream.models())?.map(({ id }) => id)).toEqual(['demo'])
+  const ask = { model: 'demo', messages: [JSON.stringify(user('one two three'))] }
+  const events = await Array.fromAsync(upstream.answer(ask, new AbortController().signal))
+  expect(events.filter(({ type }) => type === 'delta').length).toBeGreaterThan(3)
+  expect(events.at(-1)).toMatchObject({ type: 'finish', model: 'demo', usage: { input_tokens: 3 } })
+  const other = upstream.answer({ ...ask, model: 'gpt' }, new AbortController().signal)
+  await expect(other.next()).rejects.toMatchObject({ code: 'model_not_found' })
+})

@@ -1,0 +1,152 @@
+import { describe, expect, it } from 'vitest'
+import { collectAnswer } from '../../src/conversation/collect-answer.ts'
+import { readStream, readWhole } from '../../src/upstream/read-answer.ts'
+
+async function* bytesOf(...chunks: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
+  for (const chunk of chunks) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk
+}
+
+const delta = (content: string, reason: string | null = null) =>
+  `data: ${JSON.stringify({ model: 'm', choices: [{ index: 0, delta: { content }, finish_reason: reason }] })}\n\n`
+const usage = `data: ${JSON.stringify({ choices: [], usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 } })}\n\n`
+const done = 'data: [DONE]\n\n'
+const text = '안녕하세요 👩‍👩‍👧 세계!'
+
+describe('a streamed answer', () => {
+  it('arrives whole wherever its bytes are split', async () => {
+    const stream = Buffer.from(
+      `: hello\n\n${delta('안녕하세요 👩‍👩‍👧 ')}${delta('세계!')}${delta('', 'stop')}${usage}${done}`,
+    )
+    for (let at = 0; at <= stream.length; at++) {
+      const answer = await collectAnswer(readStream(bytesOf(stream.subarray(0, at), stream.subarray(at))))
+      expect(answer.text).toBe(text)
+      expect(answer.usage).toEqual({ input_tokens: 5, output_tokens: 2, total_tokens: 7 })
+    }
+    const single = await collectAnswer(readStream(bytesOf(...[...stream].map((byte) => Uint8Array.of(byte)))))
+    expect(single).toMatchObject({ text, incomplete: undefined, model: 'm' })
+  })
+
+  it.each([
+    ['CRLF', `${delta('a')}${delta('b', 'stop')}`.replaceAll('\n', '\r\n')],
+    ['no [DONE] and no empty line at its end', `${delta('a')}${delta('b', 'stop')}`.trimEnd()],
+    ['no space after the colon', `${delta('a')}${delta('b', 'stop')}`.replaceAll('data: ', 'data:')],
+    ['a role first and an empty piece last', `${delta('')}${delta('ab')}${delta('', 'stop')}${done}`],
+    ['event names and ids', `event: message\nid: 7\n${delta('ab', 'stop')}${done}`],
+  ])('may have %s', async (_, stream) => {
+    expect((await collectAnswer(readStream(bytesOf(stream)))).text).toBe('ab')
+  })
+
+  it.each([
+    ['length', 'max_output_tokens'],
+    ['content_filter', 'content_filter'],
+    ['stop', undefined],
+    ['eos', undefined],
+  ])('with the finish reason %s is marked %s', async (reason, incomplete) => {
+    const answer = await collectAnswer(readStream(bytesOf(delta('ab', reason), done)))
+    expect(answer).toMatchObject({ text: 'ab', incomplete })
+  })
+
+  it('gives a refusal as the answer that it is', async () => {
+    const refusal = { choices: [{ delta: { content: null, refusal: 'No.' }, finish_reason: 'stop' }] }
+    expect((await collectAnswer(readStream(bytesOf(`data: ${JSON.stringify(refusal)}\n\n`)))).text).toBe(
+      'No.',
+    )
+  })
+
+  it.each([
+    ['ends without a finish reason', `${delta('half')}`, 'without a finish reason'],
+    ['says [DONE] without a finish reason', `${delta('half')}${done}`, 'without a finish reason'],
+    ['is empty', '', 'without a finish reason'],
+    ['is cut in the middle of an event', delta('half').slice(0, 30), 'not JSON'],
+    ['holds bad JSON', `${delta('half')}data: {oops\n\n`, 'not JSON'],
+    ['holds other JSON', 'data: {"hello":1}\n\n', 'not a chat completion'],
+    ['holds HTML', '<html><body>Bad gateway</body></html>', 'without a finish reason'],
+  ])('that %s is a fault', async (_, stream, detail) => {
+    await expect(collectAnswer(readStream(bytesOf(stream)))).rejects.toMatchObject({
+      code: 'upstream_bad_response',
+      message: expect.stringContaining(detail),
+    })
+  })
+
+  it.each([
+    [{ message: 'secret', type: 'server_error' }, 'upstream_error'],
+    [{ message: 'secret', code: 429 }, 'upstream_rate_limited'],
+    [{ message: 'secret', code: 'insufficient_quota' }, 'upstream_quota'],
+    [{ message: 'secret', type: 'rate_limit_exceeded' }, 'upstream_rate_limited'],
+    ['secret', 'upstream_error'],
+  ])('with the error event %j is that fault, and its words stay inside', async (error, code) => {
+    const stream = `${delta('half')}data: ${JSON.stringify({ error })}\n\n`
+    const thrown = await collectAnswer(readStream(bytesOf(stream))).catch((e: unknown) => e)
+    expect(thrown).toMatchObject({ code })
+    expect(String(thrown)).not.toContain('secret')
+  })
+
+  it('is whole once its finish reason is here, however the connection ends', async () => {
+    async function* broken() {
+      yield* bytesOf(delta('ab', 'stop'))
+      throw new Error('reset')
+    }
+    expect((await collectAnswer(readStream(broken()))).text).toBe('ab')
+  })
+
+  it('is cut at 8 MiB, at a whole character, and no more of it is read', async () => {
+    let sent = 0
+    async function* endless() {
+      for (;;) {
+        sent++
+        yield* bytesOf(delta('가'.repeat(100_000)))
+      }
+    }
+    const answer = await collectAnswer(readStream(endless()))
+    expect(answer.incomplete).toBe('max_output_bytes')
+    expect(Buffer.byteLength(answer.text)).toBe(Math.floor((8 * 1024 * 1024) / 3) * 3)
+    expect(sent).toBeLessThan(30)
+  })
+
+  it('is refused when one event alone is over 16 MiB', async () => {
+    async function* endless() {
+      yield* bytesOf('data: ')
+      for (;;) yield* bytesOf('x'.repeat(1_000_000))
+    }
+    await expect(collectAnswer(readStream(endless()))).rejects.toMatchObject({
+      code: 'upstream_bad_response',
+    })
+  })
+
+  it('loses half surrogates and NUL, which no database keeps', async () => {
+    const stream = 'data: {"choices":[{"delta":{"content":"a\\ud83d\\u0000b"},"finish_reason":"stop"}]}\n\n'
+    expect((await collectAnswer(readStream(bytesOf(stream)))).text).toBe('a\uFFFDb')
+  })
+
+  it('keeps an emoji whose halves came in two pieces', async () => {
+    const halves = [
+      '{"choices":[{"delta":{"content":"\\ud83d"}}]}',
+      '{"choices":[{"delta":{"content":"\\ude00"},"finish_reason":"stop"}]}',
+    ]
+    const stream = halves.map((half) => `data: ${half}\n\n`).join('')
+    expect((await collectAnswer(readStream(bytesOf(stream)))).text).toBe('😀')
+  })
+})
+
+describe('an answer in one piece', () => {
+  it('is read as it is', async () => {
+    const body = JSON.stringify({
+      model: 'm',
+      choices: [{ message: { content: text }, finish_reason: 'stop' }],
+    })
+    expect(await collectAnswer(readWhole(bytesOf(body)))).toMatchObject({
+      text,
+      model: 'm',
+      usage: undefined,
+    })
+  })
+
+  it.each([['{"choices":[{"message":{"content":"half"}}]}'], ['{"choices":[]}'], ['{'], ['[]'], ['null']])(
+    'is a fault when it is %s',
+    async (body) => {
+      await expect(collectAnswer(readWhole(bytesOf(body)))).rejects.toMatchObject({
+        code: 'upstream_bad_response',
+      })
+    },
+  )
+})
