@@ -58,7 +58,12 @@ function launch({ env = {}, dataDir = temporaryDir(), wrapper = [] }: StartOptio
     cwd: dataDir,
     env: { PATH: process.env['PATH'] ?? '', PORT: '0', DATA_DIR: dataDir, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true, // a process group of its own: what a wrapper has started ends with it
   })
+  const kill = (signal: NodeJS.Signals) => {
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)
+      process.kill(-child.pid, signal)
+  }
   let output = ''
   const { promise: listening, resolve: listens } = Promise.withResolvers<string>()
   const collect = (chunk: Buffer) => {
@@ -70,7 +75,7 @@ function launch({ env = {}, dataDir = temporaryDir(), wrapper = [] }: StartOptio
   child.stderr.on('data', collect)
   const ended = once(child, 'close').then(([code]) => code as number | null)
   onTestFinished(async () => {
-    if (child.exitCode === null) child.kill('SIGKILL')
+    kill('SIGKILL')
     await ended
   })
   return {
@@ -80,7 +85,7 @@ function launch({ env = {}, dataDir = temporaryDir(), wrapper = [] }: StartOptio
     ended,
     output: () => output,
     end(signal: NodeJS.Signals) {
-      child.kill(signal)
+      kill(signal)
       return ended
     },
   }

@@ -35,6 +35,8 @@ export interface Fault {
   readonly stallAfter?: number
   /** Answer in one piece, as `application/json`. */
   readonly whole?: boolean
+  /** Wait so long after each piece of the answer, in milliseconds. */
+  readonly pause?: number
   /** Send the stream one byte at a time. */
   readonly byteByByte?: boolean
   /** Say this in place of the transcript. */
@@ -54,6 +56,8 @@ export interface TranscriptUpstream {
   /** Resolves when so many requests have arrived. */
   arrived(count: number): Promise<void>
   stop(): Promise<void>
+  /** Listens again on its old address, after `stop`. */
+  startAgain(): Promise<void>
 }
 
 /** What it answers to messages: how many there were and their digest, beside a token that no other answer has. */
@@ -74,6 +78,7 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
   const faults: Fault[] = []
   const sockets = new Set<Socket>()
   let connections = 0
+  let port = 0
   const server = createServer((request, reply) => {
     route(request, reply).catch(() => reply.destroy())
   })
@@ -94,6 +99,7 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
       for (const socket of sockets) socket.destroy()
       await new Promise((resolve) => server.close(resolve))
     },
+    startAgain: () => new Promise((resolve) => server.listen(port, '127.0.0.1', resolve)),
   }
 
   async function route(request: IncomingMessage, reply: ServerResponse): Promise<void> {
@@ -111,8 +117,8 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
     await answer(reply, entry, faults.shift() ?? {})
   }
 
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
+  await upstream.startAgain()
+  port = (server.address() as AddressInfo).port
   onTestFinished(() => upstream.stop())
   return Object.assign(upstream, { baseUrl: `http://127.0.0.1:${port}/v1` })
 }
@@ -144,6 +150,7 @@ async function answer(reply: ServerResponse, { model, messages }: JournalEntry, 
     if (sent === fault.cutAfter) return void reply.destroy()
     if (sent === fault.stallAfter) return
     await write(reply, `data: ${line}\n\n`, fault.byteByByte === true)
+    if (fault.pause !== undefined) await wait(fault.pause)
   }
   reply.end()
 }

@@ -129,7 +129,7 @@ describe('the upstream', () => {
   })
 })
 
-describe('BEHAVIOUR 16: each time limit ends the turn within it + 1 s and frees the socket', () => {
+describe('promise 16: each time limit ends the turn within it + 1 s and frees the socket', () => {
   it.each([
     ['first token', { firstToken: 300 }, { delay: 10_000 }, 'no answer began within 300 ms'],
     ['first token, after the head', { firstToken: 300 }, { stallAfter: 0 }, 'no answer began within 300 ms'],
