@@ -1,0 +1,227 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { clientOf } from '../support/client.ts'
+import { runToEnd, startServer } from '../support/start-server.ts'
+import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
+
+const key = 'operator-key-0123456789'
+
+describe('the key', () => {
+  it('is asked for on every route but those for operators and the document', async () => {
+    const server = await startServer({ env: { DAEHWA_API_KEY: key } })
+    const document = (await clientOf(server.url).send('GET', '/openapi.json')).body
+    const routes = Object.entries(document.paths as Record<string, object>).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => [method.toUpperCase(), path] as const),
+    )
+    expect(routes.length).toBeGreaterThanOrEqual(8)
+    const open: string[] = []
+    for (const [method, path] of routes) {
+      for (const headers of [
+        {},
+        { authorization: 'Bearer wrong' },
+        { 'x-api-key': `${key}x` },
+        { authorization: key },
+      ]) {
+        const reply = await clientOf(server.url, headers).send(method, path)
+        if (reply.status !== 401) open.push(`${method} ${path}`)
+        else {
+          expect(reply.body.code).toBe('invalid_api_key')
+          expect(reply.headers.get('www-authenticate')).toBe('Bearer')
+        }
+      }
+    }
+    expect([...new Set(open)].toSorted()).toEqual(['GET /healthz', 'GET /readyz'])
+    expect((await clientOf(server.url).send('GET', '/no-such-route')).status).toBe(401)
+    expect((await fetch(`${server.url}/docs/`)).status).toBe(200)
+  })
+
+  it('is taken as a bearer token and as x-api-key', async () => {
+    const server = await startServer({ env: { DAEHWA_API_KEY: key } })
+    for (const headers of [
+      { authorization: `Bearer ${key}` },
+      { authorization: `bearer ${key}` },
+      { 'x-api-key': key },
+    ]) {
+      expect((await clientOf(server.url, headers).query('a', 'hi')).status).toBe(200)
+    }
+  })
+
+  it('is needed to listen beyond loopback, and the refusal says what to do', async () => {
+    const { code, output } = await runToEnd({ env: { HOST: '0.0.0.0' } })
+    expect(code).toBe(1)
+    expect(output).toMatch(
+      /^daehwa: HOST=0\.0\.0\.0 can be reached .+ Set DAEHWA_API_KEY \(.+\), or leave HOST out\n$/,
+    )
+  })
+})
+
+describe('a start that cannot be', () => {
+  it.each([
+    [{ PORT: 'web' }, 'daehwa: PORT=web must be a whole number from 0 to 65535\n'],
+    [{ DAEHWA_DURABILITY: 'none' }, 'daehwa: DAEHWA_DURABILITY=none must be one of full, normal\n'],
+    [
+      { DATA_DIR: '/dev/null/data' },
+      /^daehwa: the data in \/dev\/null\/data cannot be opened \(.+\)\. Check the folder.+\n$/,
+    ],
+  ])('for %j ends with 1 and one line', async (env, line) => {
+    const { code, output } = await runToEnd({ env })
+    expect(code).toBe(1)
+    if (typeof line === 'string') expect(output).toBe(line)
+    else expect(output).toMatch(line)
+  })
+
+  it('on a port that is taken ends with 1 and one line', async () => {
+    const server = await startServer()
+    const { code, output } = await runToEnd({ env: { PORT: new URL(server.url).port } })
+    expect(code).toBe(1)
+    expect(output).toBe(
+      'daehwa: another program listens on this port already. Stop it, or set PORT to another number\n',
+    )
+  })
+
+  it('on a Node older than 24 says so in one line', async () => {
+    const launcher = resolve(import.meta.dirname, '../../bin/daehwa.js')
+    const pretend = `Object.defineProperty(process.versions, 'node', { value: '20.20.2' })`
+    const flags = ['--import', `data:text/javascript,${encodeURIComponent(pretend)}`]
+    expect(() => execFileSync(process.execPath, [...flags, launcher], { stdio: 'pipe' })).toThrow(
+      /daehwa: needs Node\.js 24 or newer, and this is v[^\n]+\n?$/,
+    )
+    const system = '/usr/bin/node'
+    if (!existsSync(system) || !/^v(1|20|22)/.test(execFileSync(system, ['--version']).toString())) return
+    expect(() => execFileSync(system, [launcher], { stdio: 'pipe' })).toThrow(/needs Node\.js 24 or newer/)
+  })
+})
+
+describe('the demo', () => {
+  it('works with nothing set, and says everywhere that it is one', async () => {
+    const server = await startServer()
+    const client = clientOf(server.url)
+    expect((await client.send('GET', '/readyz')).body).toEqual({ status: 'ok', model: 'demo' })
+    expect((await client.send('GET', '/models')).body.data).toMatchObject([{ id: 'demo' }])
+    expect((await client.query('민수', '안녕')).body).toMatchObject({
+      model: 'demo',
+      response: '[데모] "안녕"라고 하셨습니다.',
+    })
+    const second = await client.query('민수', '또 왔어')
+    expect(second.body.response).toBe(
+      '[데모] "또 왔어"라고 하셨습니다. 앞서 오간 메시지 2개를 함께 받았고, 그 첫 마디는 "안녕"입니다.',
+    )
+    expect(server.output()).toContain('this is a demo')
+  })
+
+  it('is not there when an upstream is set', async () => {
+    const upstream = await startTranscriptUpstream()
+    const server = await startServer({ env: { OPENAI_BASE_URL: upstream.baseUrl } })
+    expect((await clientOf(server.url).send('GET', '/readyz')).body).toEqual({
+      status: 'ok',
+      model: 'upstream',
+    })
+    expect(server.output()).not.toContain('this is a demo')
+  })
+})
+
+describe('SIGTERM', () => {
+  it('finishes what runs, refuses what is new, and exits 0', async () => {
+    const upstream = await startTranscriptUpstream()
+    const server = await startServer({ env: { OPENAI_BASE_URL: upstream.baseUrl } })
+    const client = clientOf(server.url)
+    upstream.faults.push({ delay: 1_000 })
+    const running = client.query('민수', 'running')
+    const queued = client.query('민수', 'queued')
+    await upstream.arrived(1)
+    const ended = server.end('SIGTERM')
+    await expect.poll(async () => (await client.send('GET', '/readyz')).status).toBe(503)
+    const refused = await client.query('지수', 'new')
+    expect([refused.status, refused.body.code]).toEqual([503, 'server_shutting_down'])
+    expect((await client.send('GET', '/healthz')).status).toBe(200)
+    expect((await running).status).toBe(200)
+    expect((await queued).status).toBe(200)
+    expect(await ended).toBe(0)
+    expect(server.output()).toContain('"msg":"stopped"')
+
+    const again = await startServer({ dataDir: server.dataDir })
+    expect((await clientOf(again.url).history('민수')).body).toHaveLength(4)
+    expect((await clientOf(again.url).history('지수')).body).toEqual([])
+  })
+
+  it('ends in a moment when nothing runs, also with a connection open', async () => {
+    const server = await startServer()
+    await clientOf(server.url).send('GET', '/healthz')
+    const begin = performance.now()
+    expect(await server.end('SIGTERM')).toBe(0)
+    expect(performance.now() - begin).toBeLessThan(1_500)
+  })
+})
+
+describe('what is kept and told', () => {
+  it('lies in a folder that only its owner can read', async () => {
+    const server = await startServer()
+    expect(statSync(join(server.dataDir, 'daehwa.db')).mode & 0o777).toBe(0o600)
+  })
+
+  it('is never a key or what people said, in any log line or error, through every fault', async () => {
+    const upstream = await startTranscriptUpstream()
+    const canaries = {
+      key: 'canary-key-4711',
+      upstream: 'canary-upstream-4712',
+      said: 'canary-said-4713',
+      answer: 'canary-answer-4714',
+    }
+    const server = await startServer({
+      env: {
+        OPENAI_BASE_URL: upstream.baseUrl,
+        OPENAI_API_KEY: canaries.upstream,
+        DAEHWA_API_KEY: canaries.key,
+        DAEHWA_LOG_LEVEL: 'trace',
+        DAEHWA_FIRST_TOKEN_TIMEOUT_MS: '300',
+        DAEHWA_CONTEXT_WINDOW: '512',
+      },
+    })
+    const client = clientOf(server.url, { authorization: `Bearer ${canaries.key}` })
+    const quoting = `{"error":{"message":"${canaries.said} ${canaries.upstream}","code":"bad ${canaries.said}"}}`
+    const errors: string[] = []
+    upstream.faults.push(
+      { say: canaries.answer },
+      { status: 400, body: quoting },
+      { status: 401, body: quoting },
+      { status: 404, body: quoting },
+      { status: 429, body: quoting },
+      { status: 500, body: quoting },
+      { data: [quoting] },
+      { data: [`{"choices":[{"delta":{"content":"${canaries.answer}`] },
+      { status: 200, body: canaries.answer, headers: { 'content-type': 'text/html' } },
+      { stallAfter: 0 },
+      { cutAfter: 1 },
+    )
+    const faults = upstream.faults.length
+    for (let n = 0; n < faults; n++) {
+      const reply = await client.query(canaries.said, canaries.said)
+      if (n === 0) expect(reply.body.response).toBe(canaries.answer)
+      else errors.push(reply.text)
+    }
+    expect(upstream.faults).toHaveLength(0)
+    errors.push((await client.send('POST', '/query', `{"input":"${canaries.said}`)).text)
+    errors.push((await client.query('a', canaries.said.repeat(500))).text)
+    errors.push((await client.send('POST', '/query', { input: [canaries.said], client_name: 'a' })).text)
+    errors.push((await client.send('GET', `/history?client_name=${canaries.said}%FF`)).text)
+    errors.push((await clientOf(server.url, { 'x-api-key': `${canaries.key}x` }).history(canaries.said)).text)
+    await client.history(canaries.said)
+    await client.clear(canaries.said)
+    expect(await server.end('SIGTERM')).toBe(0)
+    for (const told of [...errors, server.output()]) {
+      for (const canary of Object.values(canaries)) expect(told).not.toContain(canary)
+    }
+    expect(server.output().split('\n').length).toBeGreaterThan(20)
+  })
+
+  it('bears the request id of the answer, or the one that the caller sent', async () => {
+    const server = await startServer()
+    const reply = await clientOf(server.url, { 'x-request-id': 'my-id.1' }).send('GET', '/nope')
+    expect([reply.body.request_id, reply.headers.get('x-request-id')]).toEqual(['my-id.1', 'my-id.1'])
+    const own = await clientOf(server.url, { 'x-request-id': 'bad id' }).send('GET', '/nope')
+    expect(own.body.request_id).toMatch(/^req_[0-9a-f]{32}$/)
+    await expect.poll(() => server.output()).toContain(`"reqId":"${own.body.request_id}"`)
+  })
+})
