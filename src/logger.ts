@@ -16,7 +16,7 @@ export function createLogger(level: string): Logger {
 }
 
 /** An error without its message, which may quote a body: its kind, code, place, and the same of its cause. */
-export function describeError(error: unknown): object | undefined {
+function describeError(error: unknown): object | undefined {
   if (!(error instanceof Error)) return undefined
   const code: unknown = 'code' in error ? error.code : undefined
   const errcode: unknown = 'errcode' in error ? error.errcode : undefined

@@ -16,13 +16,13 @@ export interface Config {
   readonly logLevel: LogLevel
 }
 
-export interface UpstreamConfig {
+interface UpstreamConfig {
   /** Without a slash at its end. */
   readonly baseUrl: string
   readonly apiKey: string | undefined
 }
 
-export interface Timeouts {
+interface Timeouts {
   readonly connect: number
   readonly firstToken: number
   readonly idle: number

@@ -2,7 +2,7 @@
 export type Value = string | number | null
 
 /** One statement with its values; `?` marks the place of each. */
-export interface Query {
+interface Query {
   readonly sql: string
   readonly values: readonly Value[]
 }
@@ -20,6 +20,8 @@ export interface Database {
   write<T>(work: () => Work<T>): Promise<T>
   /** Runs work that changes nothing, on one consistent state. */
   read<T>(work: () => Work<T>): Promise<T>
+  /** Overwrites what was erased wherever the database still holds it besides its tables, as in a log. */
+  scrub(): Promise<void>
   close(): Promise<void>
 }
 

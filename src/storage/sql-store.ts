@@ -15,7 +15,11 @@ export function sqlStore(database: Database): Store {
     commit: (claim, finished) => database.write(() => turn.commit(claim, finished)),
     fail: (claim, code, at) => database.write(() => turn.fail(claim, code, at)),
     history: (key, turns, before) => database.read(() => history.history(key, turns, before)),
-    clear: (key, at) => database.write(() => history.clear(key, at)),
+    async clear(key, at) {
+      const erased = await database.write(() => history.clear(key, at))
+      await database.scrub()
+      return erased
+    },
     recover: (at) => database.write(() => turn.recover(at)),
     ping: () =>
       database.read(function* () {

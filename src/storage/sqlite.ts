@@ -56,6 +56,15 @@ export class SqliteDatabase implements Database {
     }
   }
 
+  /** Empties the write-ahead log; in the file itself `secure_delete` has overwritten what was erased. */
+  async scrub(): Promise<void> {
+    try {
+      this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    } catch (error) {
+      throw storageError(error)
+    }
+  }
+
   async close(): Promise<void> {
     this.#commitWaiting()
     this.#db.close()

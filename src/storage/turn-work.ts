@@ -116,7 +116,7 @@ export function* recover(at: number): Work<QueuedTurn[]> {
   }))
 }
 
-export function* endTurn(tenant: string, id: string, status: string, code: string, at: number): Work<void> {
+function* endTurn(tenant: string, id: string, status: string, code: string, at: number): Work<void> {
   yield* all(
     `UPDATE turns SET status = ?, error_code = ?, ended_at = ?, input = NULL, instructions = NULL
      WHERE tenant = ? AND id = ?`,

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { clientOf } from '../support/client.ts'
@@ -161,7 +161,20 @@ describe('what is kept and told', () => {
     expect(statSync(join(server.dataDir, 'daehwa.db')).mode & 0o777).toBe(0o600)
   })
 
-  it('is never a key or what people said, in any log line or error, through every fault', async () => {
+  it('promise 38: is in no file of the database any more once the history is cleared', async () => {
+    const server = await startServer()
+    const client = clientOf(server.url)
+    const canary = 'canary-erased-4715'
+    const hits = () =>
+      readdirSync(server.dataDir).filter((file) => readFileSync(join(server.dataDir, file)).includes(canary))
+    for (let n = 0; n < 5; n++) await client.query('민수', `${canary} ${n}`, { instructions: canary })
+    expect(hits()).not.toEqual([])
+    expect((await client.clear('민수')).status).toBe(200)
+    expect(hits()).toEqual([])
+    expect((await client.query('민수', 'after')).status).toBe(200)
+  })
+
+  it('promise 39: is never a key or what people said, in any log line or error, through every fault', async () => {
     const upstream = await startTranscriptUpstream()
     const canaries = {
       key: 'canary-key-4711',

@@ -11,7 +11,7 @@ export interface Message {
 }
 
 /** One request as it arrived. */
-export interface JournalEntry {
+interface JournalEntry {
   readonly model: string
   readonly messages: readonly Message[]
   readonly headers: IncomingHttpHeaders
