@@ -66,6 +66,7 @@ async function answer(
   let { room } = frame
   for (let shrinks = 0; ; shrinks++) {
     const context = await chooseContext(store, claim, frame, room)
+    signal.throwIfAborted()
     try {
       return await collectAnswer(upstream.answer({ model, messages: context.messages }, signal))
     } catch (error) {

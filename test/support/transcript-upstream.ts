@@ -37,6 +37,8 @@ export interface Fault {
   readonly whole?: boolean
   /** Wait so long after each piece of the answer, in milliseconds. */
   readonly pause?: number
+  /** Send a comment so often besides, in milliseconds, as long as the stream is open. */
+  readonly heartbeat?: number
   /** Send the stream one byte at a time. */
   readonly byteByByte?: boolean
   /** Say this in place of the transcript. */
@@ -139,6 +141,10 @@ async function answer(reply: ServerResponse, { model, messages }: JournalEntry, 
     return void reply.end(JSON.stringify({ model, choices, usage }))
   }
   reply.writeHead(200, { 'content-type': 'text/event-stream' })
+  if (fault.heartbeat !== undefined) {
+    const beat = setInterval(() => reply.write(': still here\n\n'), fault.heartbeat)
+    reply.once('close', () => clearInterval(beat))
+  }
   const pieces = text.split(/(?<= )/)
   const lines = fault.data ?? [
     ...pieces.map((content) => chunk(model, { content }, null)),

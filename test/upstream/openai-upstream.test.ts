@@ -133,6 +133,12 @@ describe('promise 16: each time limit ends the turn within it + 1 s and frees th
   it.each([
     ['first token', { firstToken: 300 }, { delay: 10_000 }, 'no answer began within 300 ms'],
     ['first token, after the head', { firstToken: 300 }, { stallAfter: 0 }, 'no answer began within 300 ms'],
+    [
+      'first token, in spite of comments',
+      { firstToken: 300 },
+      { stallAfter: 0, heartbeat: 50 },
+      'no answer began',
+    ],
     ['idle', { idle: 300 }, { stallAfter: 2 }, 'nothing came for 300 ms'],
   ])('%s', async (_, limit, fault, detail) => {
     const { other, upstream } = await start({ limits: limit })
@@ -144,6 +150,12 @@ describe('promise 16: each time limit ends the turn within it + 1 s and frees th
     })
     expect(performance.now() - begin).toBeLessThan(1_300)
     await expect.poll(() => other.journal[0]?.closedEarly).toBe(true)
+  })
+
+  it('idle counts any bytes as life once the answer has begun', async () => {
+    const { other, upstream } = await start({ limits: { idle: 300 } })
+    other.faults.push({ say: 'slow but alive', pause: 500, heartbeat: 50 })
+    expect((await answerOf(upstream)).text).toBe('slow but alive')
   })
 
   it('connect', async () => {

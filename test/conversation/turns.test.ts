@@ -1,0 +1,114 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { expect, it, onTestFinished } from 'vitest'
+import { Models } from '../../src/conversation/models.ts'
+import type { ModelEvent, ModelRequest, Store } from '../../src/conversation/ports.ts'
+import { Turns } from '../../src/conversation/turns.ts'
+import { openStorage } from '../../src/storage/open-storage.ts'
+import { temporaryDir } from '../support/start-server.ts'
+
+const key = { tenant: 'default', client: '민수' }
+
+type Answer = (request: ModelRequest, signal: AbortSignal) => AsyncGenerator<ModelEvent, void, undefined>
+
+async function* say(text: string): AsyncGenerator<ModelEvent, void, undefined> {
+  yield { type: 'delta', text }
+  yield { type: 'finish', incomplete: undefined, usage: undefined, model: undefined }
+}
+
+const hang: Answer = async function* (_, signal) {
+  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+  signal.throwIfAborted()
+  yield* say('never')
+}
+
+async function open(dir = temporaryDir()): Promise<Store> {
+  const storage = await openStorage({ dir, durability: 'full', now: 1 })
+  onTestFinished(() => storage[Symbol.asyncDispose]())
+  return storage.store
+}
+
+function turnsOver(store: Store, answer: Answer): Turns {
+  const log = { info() {}, warn() {}, error() {} }
+  const upstream = { answer, models: async () => undefined }
+  const now = Date.now
+  const models = new Models({ upstream, defaultModel: 'm', now, log })
+  const countTokens = async (text: string) => text.length
+  return new Turns({
+    store,
+    upstream,
+    models,
+    countTokens,
+    now,
+    log,
+    turnTimeout: 60_000,
+    otherWindow: 8_192,
+  })
+}
+
+it('drops an answer when somebody else has cleared the history before it was kept', async () => {
+  const store = await open()
+  const turns = turnsOver(store, async function* () {
+    yield { type: 'delta', text: 'ghost' }
+    await store.clear(key, 2)
+    yield { type: 'finish', incomplete: undefined, usage: undefined, model: undefined }
+  })
+  await expect(turns.ask({ key, input: 'hi' })).rejects.toMatchObject({ code: 'history_deleted' })
+  expect(await store.history(key)).toEqual([])
+})
+
+it('gives what runs its time to finish, and then ends it and all that waits', async () => {
+  const store = await open()
+  const turns = turnsOver(store, hang)
+  const asked = [turns.ask({ key, input: 'running' }), turns.ask({ key, input: 'waiting' })]
+  const settled = Promise.allSettled(asked)
+  await wait(50)
+  const begin = performance.now()
+  await turns.drain(200)
+  expect(performance.now() - begin).toBeGreaterThan(150)
+  for (const result of await settled) {
+    expect(result).toMatchObject({ status: 'rejected', reason: { code: 'server_shutting_down' } })
+  }
+  await expect(turns.ask({ key, input: 'new' })).rejects.toMatchObject({ code: 'server_shutting_down' })
+  expect(await store.recover(1)).toEqual([])
+  expect(await store.history(key)).toEqual([])
+})
+
+it('ends a turn as failed, and frees the conversation, when something fails that nobody foresaw', async () => {
+  const store = await open()
+  let calls = 0
+  const turns = turnsOver(store, () => {
+    if (calls++ === 0) throw new TypeError('a defect')
+    return say('fine')
+  })
+  await expect(turns.ask({ key, input: 'first' })).rejects.toThrow('a defect')
+  expect((await turns.ask({ key, input: 'second' })).text).toBe('fine')
+  expect((await store.history(key)).map(({ content }) => content)).toEqual(['second', 'fine'])
+  expect(await store.recover(1)).toEqual([])
+})
+
+it('fails a turn that waited through a restart and no longer fits its model, and goes on with the next', async () => {
+  const store = await open()
+  const input = (content: string, tokens: number) => ({
+    json: JSON.stringify({ role: 'user', content }),
+    tokens,
+  })
+  const waiting = { key, model: 'm', instructions: undefined, at: 1 }
+  await store.accept({ ...waiting, id: 'resp_1', input: input('too long', 1_000_000) })
+  await store.accept({ ...waiting, id: 'resp_2', input: input('fits', 10) })
+  const turns = turnsOver(store, () => say('answer'))
+  await turns.recover()
+  await expect
+    .poll(async () => (await store.history(key)).map(({ content }) => content))
+    .toEqual(['fits', 'answer'])
+  await turns.drain(1_000)
+  expect(await store.recover(1)).toEqual([])
+})
+
+it('keeps no lane and no timer for conversations that are not in use', async () => {
+  const store = await open()
+  const turns = turnsOver(store, () => say('ok'))
+  const names = Array.from({ length: 500 }, (_, n) => ({ tenant: 'default', client: `client ${n}` }))
+  await Promise.all(names.map((name) => turns.ask({ key: name, input: 'hi' })))
+  await turns.drain(10_000)
+  expect(process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length).toBeLessThan(10)
+})
