@@ -43,7 +43,12 @@ async function run(config: Config): Promise<void> {
   const demo = config.upstream === undefined ? resources.use(await startDemoModel()) : undefined
   const { baseUrl, apiKey } = config.upstream ?? { baseUrl: demo?.baseUrl ?? '', apiKey: undefined }
   const upstream = resources.use(new OpenAiUpstream({ baseUrl, apiKey, limits: config.timeouts }))
-  const models = new Models({ upstream, defaultModel: config.defaultModel, now, log })
+  const models = new Models({
+    upstream,
+    defaultModel: config.defaultModel,
+    clock: () => performance.now(),
+    log,
+  })
   const countTokens = tokenCounter()
   const turns = new Turns({
     ...{ store, upstream, models, countTokens, now, log },

@@ -1,5 +1,5 @@
 import { DaehwaError, invalid } from './errors.ts'
-import type { Log, ModelInfo, Now, Upstream } from './ports.ts'
+import type { Log, ModelInfo, Monotonic, Upstream } from './ports.ts'
 
 /** How old a list may be: for reading it, and before a name is refused because of it. Milliseconds. */
 const freshFor = 60_000
@@ -10,16 +10,16 @@ const maxNameLength = 256
 export class Models {
   readonly #upstream: Upstream
   readonly #configuredDefault: string | undefined
-  readonly #now: Now
+  readonly #clock: Monotonic
   readonly #log: Log
   #cached: { at: number; list: readonly ModelInfo[] | undefined } | undefined
   #fetching: Promise<readonly ModelInfo[] | undefined> | undefined
   #chosenDefault: string | undefined
 
-  constructor(deps: { upstream: Upstream; defaultModel: string | undefined; now: Now; log: Log }) {
+  constructor(deps: { upstream: Upstream; defaultModel: string | undefined; clock: Monotonic; log: Log }) {
     this.#upstream = deps.upstream
     this.#configuredDefault = deps.defaultModel
-    this.#now = deps.now
+    this.#clock = deps.clock
     this.#log = deps.log
   }
 
@@ -60,7 +60,7 @@ export class Models {
   }
 
   async #read(maxAge: number): Promise<readonly ModelInfo[] | undefined> {
-    if (this.#cached !== undefined && this.#now() - this.#cached.at < maxAge) return this.#cached.list
+    if (this.#cached !== undefined && this.#clock() - this.#cached.at < maxAge) return this.#cached.list
     this.#fetching ??= this.#fetch().finally(() => {
       this.#fetching = undefined
     })
@@ -69,7 +69,7 @@ export class Models {
 
   async #fetch(): Promise<readonly ModelInfo[] | undefined> {
     const list = await this.#upstream.models()
-    this.#cached = { at: this.#now(), list }
+    this.#cached = { at: this.#clock(), list }
     return list
   }
 }

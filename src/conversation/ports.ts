@@ -125,8 +125,11 @@ export interface Upstream {
 /** Counts the tokens of a text. */
 export type CountTokens = (text: string) => Promise<number>
 
-/** Unix milliseconds. */
+/** Unix milliseconds: for what is kept and shown. */
 export type Now = () => number
+
+/** Milliseconds that only ever grow, whatever becomes of the wall clock: for durations. */
+export type Monotonic = () => number
 
 /** Where the domain tells what an operator should know. Neither keys nor what people said go in. */
 export interface Log {

@@ -31,7 +31,7 @@ function turnsOver(store: Store, answer: Answer): Turns {
   const log = { info() {}, warn() {}, error() {} }
   const upstream = { answer, models: async () => undefined }
   const now = Date.now
-  const models = new Models({ upstream, defaultModel: 'm', now, log })
+  const models = new Models({ upstream, defaultModel: 'm', clock: now, log })
   const countTokens = async (text: string) => text.length
   return new Turns({
     store,
