@@ -40,9 +40,14 @@ export async function buildApp(deps: AppDeps): Promise<App> {
     genReqId: ({ headers }) => requestId(headers),
     bodyLimit: maxBody,
     keepAliveTimeout: 65_000,
+    requestTimeout: 60_000, // for the whole request to arrive
+    return503OnClosing: false, // refuseWhenStopping says it in our words
     frameworkErrors: handleError,
     clientErrorHandler: answerBrokenRequest,
   }).withTypeProvider<TypeBoxTypeProvider>()
+
+  // Node would answer an expectation that it does not know with an empty 417; it may as well be ignored (RFC 9110, 10.1.1).
+  app.server.on('checkExpectation', (request, reply) => app.server.emit('request', request, reply))
 
   app.setErrorHandler(handleError)
   app.setNotFoundHandler(handleNotFound)

@@ -3,6 +3,7 @@ import packageJson from '../package.json' with { type: 'json' }
 import { buildApp } from './app.ts'
 import { type Config, ConfigError, parseConfig } from './config/config.ts'
 import { readEnv } from './config/env.ts'
+import { DaehwaError } from './conversation/errors.ts'
 import { Models } from './conversation/models.ts'
 import { Turns } from './conversation/turns.ts'
 import type { App } from './http/app-type.ts'
@@ -109,7 +110,9 @@ async function closeApp(app: App): Promise<void> {
 }
 
 function explain(error: unknown): string {
-  if (error instanceof ConfigError || error instanceof DataDirError) return error.message
+  if (error instanceof ConfigError || error instanceof DataDirError || error instanceof DaehwaError) {
+    return error.message
+  }
   if (error instanceof Error && 'code' in error) {
     if (error.code === 'EADDRINUSE')
       return 'another program listens on this port already. Stop it, or set PORT to another number'

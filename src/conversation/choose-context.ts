@@ -1,5 +1,5 @@
-import { messageTokens, newestThatFit, roomForTurns } from './context-window.ts'
-import { type Fragment, messageJson, type PastTurn } from './conversation.ts'
+import { countThatFit, messageTokens, roomForTurns } from './context-window.ts'
+import { type Fragment, messageJson } from './conversation.ts'
 import { DaehwaError } from './errors.ts'
 import { limitsOf } from './model-limits.ts'
 import type { Claim, CountTokens, Store } from './ports.ts'
@@ -58,27 +58,24 @@ export async function chooseContext(
   frame: Frame,
   room: number,
 ): Promise<Context> {
-  const turns = await newestTurns(store, claim, room)
-  const past = turns.reverse().flatMap((turn) => turn.items)
+  const from = await oldestThatFits(store, claim, room)
+  const past = from < claim.nextSeq ? await store.itemsFrom(claim, from) : []
   const messages = past.map((item) => item.json)
   if (frame.instructions !== undefined) messages.unshift(frame.instructions)
   messages.push(frame.input)
   return { messages, pastTokens: past.reduce((total, item) => total + item.tokens, 0) }
 }
 
-async function newestTurns(store: Store, claim: Claim, room: number): Promise<PastTurn[]> {
-  const chosen: PastTurn[] = []
+/** The place of the oldest turn to send. Sizes alone are read for it: what is left out may be large. */
+async function oldestThatFits(store: Store, claim: Claim, room: number): Promise<number> {
   let left = room
-  let before = claim.nextSeq
-  while (before > claim.firstSeq) {
-    const turns = await store.turnsBefore(claim, before, page)
-    const sizes = turns.map((turn) => turn.items.map((item) => item.tokens))
-    const fitting = newestThatFit(left, sizes)
-    chosen.push(...turns.slice(0, fitting))
-    const oldest = turns.at(-1)
-    if (oldest === undefined || fitting < turns.length) break
-    left -= sizes.flat().reduce((a, b) => a + b, 0)
-    before = oldest.seq
+  let from = claim.nextSeq
+  while (from > claim.firstSeq) {
+    const sizes = (await store.turnsBefore(claim, from, page)).map((turn) => turn.tokens)
+    const fitting = countThatFit(left, sizes)
+    from -= fitting
+    if (fitting < sizes.length || sizes.length === 0) break
+    left -= sizes.flat().reduce((total, tokens) => total + tokens, 0)
   }
-  return chosen
+  return from
 }

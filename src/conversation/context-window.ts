@@ -20,13 +20,13 @@ export function roomForTurns(limits: Limits, always: readonly number[]): number 
 }
 
 /**
- * How many of the newest turns fit into `room` tokens. Turns are given newest first, each as the tokens of its
- * items; the answer counts from the newest without a gap, and a turn is in whole or out.
+ * How many turns, from the first one given on, fit into `room` tokens. Each is given as the tokens of its items,
+ * and is in whole or out; none after one that is out is in.
  */
-export function newestThatFit(room: number, newestFirst: readonly (readonly number[])[]): number {
+export function countThatFit(room: number, turns: readonly (readonly number[])[]): number {
   let left = room
   let count = 0
-  for (const items of newestFirst) {
+  for (const items of turns) {
     left -= sum(items)
     if (left < 0) break
     count++

@@ -20,10 +20,10 @@ export interface Fragment {
   readonly tokens: number
 }
 
-/** A finished turn as a part of a context: its place in the conversation, and its items, never some of them. */
+/** The size of a finished turn: its place in the conversation, and the tokens of each of its items. */
 export interface PastTurn {
   readonly seq: number
-  readonly items: readonly Fragment[]
+  readonly tokens: readonly number[]
 }
 
 /** One message of a history. `at` is Unix milliseconds. */

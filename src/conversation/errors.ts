@@ -22,7 +22,7 @@ const wording = {
   payload_too_large: (d: { limit: number }) => `The body is over ${d.limit} bytes. Send a smaller one.`,
   headers_too_large: () => 'The request line and headers are too large. Send smaller ones.',
   unsupported_media_type: () =>
-    'The body must be JSON. Send it with the header "Content-Type: application/json".',
+    'The body must be JSON in UTF-8, not compressed. Send it with the header "Content-Type: application/json".',
   request_timeout: () => 'The request did not arrive whole in time. Send it again.',
   upstream_rate_limited: () => 'The upstream is rate limiting this server. Try again later.',
   upstream_error: (d: { detail: string }) => `The upstream failed: ${d.detail}.`,
@@ -36,7 +36,7 @@ const wording = {
   upstream_timeout: (d: { detail: string }) => `The upstream is too slow: ${d.detail}.`,
   storage_unavailable: () => 'The storage of this server cannot be used right now. Try again later.',
   storage_full: () =>
-    'The disk of this server is full. Nothing of this request was kept; its operator must make room.',
+    'The disk of this server is full, and this request was not carried out. Its operator must make room.',
   server_restarted: () => 'The server was restarted while this message was being answered.',
   server_shutting_down: () => 'The server is shutting down. Try again in a moment.',
   internal_error: () =>

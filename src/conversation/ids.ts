@@ -1,9 +1,31 @@
 import { randomBytes } from 'node:crypto'
 
+type Prefix = 'conv' | 'resp' | 'msg' | 'req'
+
 /**
  * A new id: prefix, 12 hex digits of Unix milliseconds, 20 random ones (80 bits). Ids of one prefix sort by the
  * time of their making, so that tables keyed by them grow at one end.
  */
-export function newId(prefix: 'conv' | 'resp' | 'msg' | 'req', now: number): string {
-  return `${prefix}_${Math.trunc(now).toString(16).padStart(12, '0')}${randomBytes(10).toString('hex')}`
+export function newId(prefix: Prefix, now: number): string {
+  return `${prefix}_${hex(now, 12)}${randomBytes(10).toString('hex')}`
 }
+
+/** Makes ids of the same shape that sort strictly as they were made, whatever becomes of the wall clock. */
+export class OrderedIds {
+  #last = 0
+  #count = 0
+
+  /** Milliseconds, a counter within them (3 digits), 17 random digits (68 bits). */
+  next(prefix: Prefix, now: number): string {
+    if (now > this.#last) {
+      this.#last = Math.trunc(now)
+      this.#count = 0
+    } else if (++this.#count > 0xfff) {
+      this.#last++
+      this.#count = 0
+    }
+    return `${prefix}_${hex(this.#last, 12)}${hex(this.#count, 3)}${randomBytes(9).toString('hex').slice(1)}`
+  }
+}
+
+const hex = (number: number, digits: number): string => Math.trunc(number).toString(16).padStart(digits, '0')

@@ -13,24 +13,19 @@ export interface Place {
  */
 export class Lanes {
   readonly #lanes = new Map<string, (() => void)[]>()
-  readonly #maxWaiting: number
-
-  constructor(maxWaiting: number) {
-    this.#maxWaiting = maxWaiting
-  }
 
   get size(): number {
     return this.#lanes.size
   }
 
   /** @throws DaehwaError `conversation_busy` when `maxWaiting` are waiting already */
-  enter(key: string): Place {
+  enter(key: string, maxWaiting: number): Place {
     const lane = this.#lanes.get(key)
     if (lane === undefined) {
       this.#lanes.set(key, [])
       return { first: true, ready: Promise.resolve(), leave: () => this.#next(key) }
     }
-    if (lane.length >= this.#maxWaiting) {
+    if (lane.length >= maxWaiting) {
       throw DaehwaError.of('conversation_busy', { waiting: lane.length }).after(5)
     }
     const { promise, resolve } = Promise.withResolvers<void>()

@@ -57,23 +57,33 @@ export interface Store {
   acceptAndClaim(turn: NewTurn, deadline: number): Promise<Claim>
   /** `queued` → `in_progress`, dispatched; undefined when the turn is no longer there to be run. */
   claim(tenant: string, turnId: string, at: number, deadline: number): Promise<Claim | undefined>
-  /** The `count` turns before `beforeSeq`, newest first. */
+  /** `queued` → `failed`; does nothing when the turn is no longer queued. */
+  abandon(tenant: string, turnId: string, code: ErrorCode, at: number): Promise<void>
+  /** How large the `count` turns before `beforeSeq` are, newest first. */
   turnsBefore(claim: Claim, beforeSeq: number, count: number): Promise<PastTurn[]>
+  /** The items of the turns from `fromSeq` on, oldest first, as they go upstream. */
+  itemsFrom(claim: Claim, fromSeq: number): Promise<Fragment[]>
   /** Puts both messages into the history; false, and nothing is kept, when the claim is not the newest. */
   commit(claim: Claim, turn: FinishedTurn): Promise<boolean>
   /** Ends a turn without its messages entering the history. Does nothing when the claim is not the newest. */
   fail(claim: Claim, code: ErrorCode, at: number): Promise<void>
   /**
-   * The messages of whole turns, oldest first: the newest `turns` of them (all when undefined), of those
-   * before the turn `before`. Empty for an unknown client, and before an unknown turn.
+   * The messages of whole turns, oldest first, in pages that fit into memory: the newest `turns` of them (all
+   * when undefined), of those before the turn `before`. Empty for an unknown client, and before an unknown turn.
    */
-  history(key: ConversationKey, turns?: number, before?: string): Promise<HistoryEntry[]>
-  /** Erases the history and ends what was accepted before. Answers how many messages were erased. */
-  clear(key: ConversationKey, at: number): Promise<number>
+  history(key: ConversationKey, turns?: number, before?: string): AsyncIterable<readonly HistoryEntry[]>
+  /** Erases the history and ends what was accepted before. */
+  clear(key: ConversationKey, at: number): Promise<Cleared>
   /** After a start: dispatched turns become `failed/server_restarted`. Answers the queued ones, oldest first. */
   recover(at: number): Promise<QueuedTurn[]>
   /** Resolves when the database answers. */
   ping(): Promise<void>
+}
+
+/** What a clearing did: the messages it erased, and the ids of the turns it ended. */
+export interface Cleared {
+  readonly messages: number
+  readonly turns: readonly string[]
 }
 
 export interface QueuedTurn {

@@ -2,7 +2,7 @@ import { type Frame, frameContext } from './choose-context.ts'
 import { messageTokens } from './context-window.ts'
 import { type ConversationKey, messageJson } from './conversation.ts'
 import { codeOf, DaehwaError, invalid } from './errors.ts'
-import { newId } from './ids.ts'
+import { OrderedIds } from './ids.ts'
 import { Lanes, type Place } from './lanes.ts'
 import { checkModelName, type Models } from './models.ts'
 import type { Claim, NewTurn, QueuedTurn } from './ports.ts'
@@ -10,6 +10,8 @@ import { type Answer, type RunDeps, runTurn } from './run-turn.ts'
 
 /** How many turns may wait in one conversation. */
 const maxWaiting = 64
+/** Milliseconds between two tries to end a turn in a storage that fails. */
+const abandonAgain = 1_000
 
 export interface TurnsDeps extends RunDeps {
   readonly models: Models
@@ -28,11 +30,12 @@ export interface Ask {
 /** Runs turns: one at a time per conversation, in the order they came, whether or not somebody still listens. */
 export class Turns {
   readonly #deps: TurnsDeps
-  readonly #lanes = new Lanes(maxWaiting)
-  readonly #running = new Map<string, AbortController>()
+  readonly #lanes = new Lanes()
+  readonly #ids = new OrderedIds()
+  /** Every turn that has not ended here, waiting ones too, by id. */
+  readonly #live = new Map<string, AbortController>()
   readonly #unfinished = new Set<Promise<unknown>>()
   #draining = false
-  #stopped = false
 
   constructor(deps: TurnsDeps) {
     this.#deps = deps
@@ -43,30 +46,34 @@ export class Turns {
    * the answer before this resolves; when it rejects, neither is in the history.
    */
   ask(ask: Ask): Promise<Answer> {
-    return this.#inLane(ask.key, async (place) => {
-      const turn = await this.#newTurn(ask)
+    if (this.#draining) return Promise.reject(DaehwaError.of('server_shutting_down').after(5))
+    const id = this.#ids.next('resp', this.#deps.now()) // made when the place is taken: ids sort as places do
+    return this.#inLane(ask.key, id, maxWaiting, async (visit) => {
+      const turn = await this.#newTurn(id, ask)
       const frame = await this.#frame(turn) // before it is kept: an input that is too long leaves no trace
-      return this.#run(await this.#claim(place, turn), turn, frame)
+      const claim = await this.#claim(visit, turn)
+      return runTurn(this.#deps, claim, turn, () => frame, visit.abort)
     })
   }
 
   /** Erases a history. What is being answered for it is stopped and never enters it. */
   async clear(key: ConversationKey): Promise<number> {
-    const running = this.#running.get(laneOf(key)) // looked up first: a turn that begins after the erasing may go on
-    const erased = await this.#deps.store.clear(key, this.#deps.now())
-    running?.abort(DaehwaError.of('history_deleted'))
-    return erased
+    const { messages, turns } = await this.#deps.store.clear(key, this.#deps.now())
+    for (const id of turns) this.#live.get(id)?.abort(DaehwaError.of('history_deleted'))
+    return messages
   }
 
   /** After a start, before anything is asked: runs what was accepted and not yet sent when the server ended. */
   async recover(): Promise<void> {
-    const queued = await this.#deps.store.recover(this.#deps.now())
-    if (queued.length > 0)
-      this.#deps.log.info({ turns: queued.length }, 'running the turns that were waiting')
+    const { store, log, now } = this.#deps
+    const queued = await store.recover(now())
+    if (queued.length > 0) log.info({ turns: queued.length }, 'running the turns that were waiting')
     for (const turn of queued) {
-      const run = async (place: Place) => this.#run(await this.#claimQueued(place, turn), turn)
-      this.#inLane(turn.key, run).catch((error: unknown) => {
-        this.#deps.log.warn({ turn: turn.id, code: codeOf(error) }, 'a turn that was waiting failed')
+      this.#inLane(turn.key, turn.id, Number.POSITIVE_INFINITY, async (visit) => {
+        const claim = await this.#claimQueued(visit, turn)
+        return runTurn(this.#deps, claim, turn, () => this.#frame(turn), visit.abort)
+      }).catch((error: unknown) => {
+        log.warn({ turn: turn.id, code: codeOf(error) }, 'a turn that was waiting failed')
       })
     }
   }
@@ -75,35 +82,39 @@ export class Turns {
   async drain(grace: number): Promise<void> {
     this.#draining = true
     const timer = setTimeout(() => {
-      this.#stopped = true
-      for (const abort of this.#running.values()) abort.abort(DaehwaError.of('server_shutting_down'))
+      for (const abort of this.#live.values()) abort.abort(DaehwaError.of('server_shutting_down'))
     }, grace)
     while (this.#unfinished.size > 0) await Promise.allSettled(this.#unfinished)
     clearTimeout(timer)
   }
 
-  #inLane<T>(key: ConversationKey, work: (place: Place) => Promise<T>): Promise<T> {
-    if (this.#draining) return Promise.reject(DaehwaError.of('server_shutting_down').after(5))
-    let place: Place
-    try {
-      place = this.#lanes.enter(laneOf(key))
-    } catch (error) {
-      return Promise.reject(error)
-    }
-    const done = work(place).finally(() => {
+  async #inLane<T>(
+    key: ConversationKey,
+    id: string,
+    maxWaiting: number,
+    work: (visit: Visit) => Promise<T>,
+  ): Promise<T> {
+    const place = this.#lanes.enter(`${key.tenant}\0${key.client}`, maxWaiting)
+    const abort = new AbortController()
+    this.#live.set(id, abort)
+    const done = work({ place, abort }).finally(() => {
       place.leave()
-      this.#unfinished.delete(done)
+      this.#live.delete(id)
     })
-    this.#unfinished.add(done)
-    return done
+    return this.#track(done)
   }
 
-  async #newTurn({ key, input, model, instructions }: Ask): Promise<NewTurn> {
+  #track<T>(work: Promise<T>): Promise<T> {
+    const tracked = work.finally(() => this.#unfinished.delete(tracked))
+    this.#unfinished.add(tracked)
+    return tracked
+  }
+
+  async #newTurn(id: string, { key, input, model, instructions }: Ask): Promise<NewTurn> {
     if (input.length === 0) throw invalid("'input' is empty. Send the text that the model is to answer.")
     if (model !== undefined) checkModelName(model)
     const { store, models, countTokens, now } = this.#deps
     const at = now()
-    const id = newId('resp', at)
     const tokens = messageTokens(await countTokens(input))
     return {
       id,
@@ -119,33 +130,51 @@ export class Turns {
     return frameContext({ ...turn, otherWindow: this.#deps.otherWindow }, this.#deps.countTokens)
   }
 
-  async #claim(place: Place, turn: NewTurn): Promise<Claim> {
+  async #claim(visit: Visit, turn: NewTurn): Promise<Claim> {
     const { store, now, turnTimeout } = this.#deps
-    if (place.first) return store.acceptAndClaim(turn, now() + turnTimeout)
+    if (visit.place.first) return store.acceptAndClaim(turn, now() + turnTimeout)
     await store.accept(turn)
-    return this.#claimQueued(place, turn)
+    return this.#claimQueued(visit, turn)
   }
 
-  async #claimQueued(place: Place, { id, key }: NewTurn | QueuedTurn): Promise<Claim> {
+  async #claimQueued({ place }: Visit, { id, key }: NewTurn | QueuedTurn): Promise<Claim> {
+    const { store, now, turnTimeout } = this.#deps
     await place.ready
-    const at = this.#deps.now()
-    const claim = await this.#deps.store.claim(key.tenant, id, at, at + this.#deps.turnTimeout)
+    let claim: Claim | undefined
+    try {
+      claim = await store.claim(key.tenant, id, now(), now() + turnTimeout)
+    } catch (error) {
+      void this.#track(this.#abandon(key.tenant, id, error))
+      throw error
+    }
     if (claim === undefined) throw DaehwaError.of('history_deleted')
     return claim
   }
 
-  /** `frame` is made here for a turn whose input was accepted before a restart. */
-  async #run(claim: Claim, turn: NewTurn | QueuedTurn, frame?: Frame): Promise<Answer> {
-    const lane = laneOf(turn.key)
-    const abort = new AbortController()
-    this.#running.set(lane, abort)
-    if (this.#stopped) abort.abort(DaehwaError.of('server_shutting_down'))
-    try {
-      return await runTurn(this.#deps, claim, turn, () => frame ?? this.#frame(turn), abort)
-    } finally {
-      this.#running.delete(lane)
+  /**
+   * Ends a turn that was kept and could not be begun, so that no restart runs what its sender was told had failed.
+   * The storage has just failed; it is tried again until it takes this.
+   */
+  async #abandon(tenant: string, id: string, reason: unknown): Promise<void> {
+    const { store, now, log } = this.#deps
+    for (;;) {
+      try {
+        await store.abandon(tenant, id, codeOf(reason), now())
+        return
+      } catch (error) {
+        log.error(
+          { turn: id, code: codeOf(error) },
+          'a turn that failed could not be ended in the storage yet',
+        )
+        if (this.#draining) return
+        await new Promise((resolve) => setTimeout(resolve, abandonAgain))
+      }
     }
   }
 }
 
-const laneOf = ({ tenant, client }: ConversationKey): string => `${tenant}\0${client}`
+/** A turn on its way through its lane. */
+interface Visit {
+  readonly place: Place
+  readonly abort: AbortController
+}

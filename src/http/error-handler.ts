@@ -83,9 +83,20 @@ function toDaehwaError(thrown: unknown, request: FastifyRequest): DaehwaError {
       return invalid('The body has another length than its Content-Length says. Send them equal.')
     case 'FST_ERR_BAD_URL':
       return invalid('The address is not percent-encoded UTF-8. Encode it, as encodeURIComponent does.')
+    case 'ECONNRESET':
+      return invalid('The request broke off before it was whole.')
     default:
-      return DaehwaError.of('internal_error')
+      return ofStatus(thrown.statusCode)
   }
+}
+
+/** Errors of plugins that know what the caller did wrong, such as asking for a file that is not served. */
+function ofStatus(status = 500): DaehwaError {
+  if (status === 403 || status === 404)
+    return DaehwaError.of('not_found', { what: 'such file: GET /docs lists all' })
+  return status < 500
+    ? invalid('The headers ask for what this route cannot do.')
+    : DaehwaError.of('internal_error')
 }
 
 const isFastifyError = (thrown: unknown): thrown is FastifyError =>

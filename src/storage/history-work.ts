@@ -1,12 +1,17 @@
+import { countThatFit } from '../conversation/context-window.ts'
 import type {
   ConversationKey,
+  Fragment,
   HistoryEntry,
   IncompleteReason,
   PastTurn,
 } from '../conversation/conversation.ts'
 import { newId } from '../conversation/ids.ts'
-import type { Claim } from '../conversation/ports.ts'
+import type { Claim, Cleared } from '../conversation/ports.ts'
 import { all, first, type Work } from './database.ts'
+
+/** How much of a history is read at once: so many turns, or about so many tokens, whichever comes first. */
+const page = { turns: 64, tokens: 200_000 }
 
 export function* model({ tenant, client }: ConversationKey): Work<string | undefined> {
   const row = yield* first<{ model: string | null }>(
@@ -25,60 +30,71 @@ export function* setModel({ tenant, client }: ConversationKey, name: string, at:
 }
 
 export function* turnsBefore(claim: Claim, beforeSeq: number, count: number): Work<PastTurn[]> {
-  const rows = yield* all<{ seq: number; body: string; tokens: number }>(
-    `SELECT seq, body, tokens FROM items
-     WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? ORDER BY seq DESC, position`,
-    ...[claim.tenant, claim.conversation, Math.max(claim.firstSeq, beforeSeq - count), beforeSeq],
-  )
-  const turns: { seq: number; items: { json: string; tokens: number }[] }[] = []
-  for (const { seq, body, tokens } of rows) {
-    const item = { json: body, tokens }
-    const last = turns.at(-1)
-    if (last?.seq === seq) last.items.push(item)
-    else turns.push({ seq, items: [item] })
-  }
-  return turns
+  const from = Math.max(claim.firstSeq, beforeSeq - count)
+  return (yield* turnSizes(claim.tenant, claim.conversation, from, beforeSeq)).reverse()
 }
 
-export function* history(
+export function* itemsFrom(claim: Claim, fromSeq: number): Work<Fragment[]> {
+  return yield* all<Fragment>(
+    `SELECT body AS json, tokens FROM items
+     WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? ORDER BY seq, position`,
+    ...[claim.tenant, claim.conversation, Math.max(claim.firstSeq, fromSeq), claim.nextSeq],
+  )
+}
+
+/** A run of turns of one conversation: `from <= seq < to`. */
+export interface Range {
+  readonly tenant: string
+  readonly conversation: string
+  readonly from: number
+  readonly to: number
+}
+
+export function* historyRange(
   { tenant, client }: ConversationKey,
   turns?: number,
   before?: string,
-): Work<HistoryEntry[]> {
-  const range = yield* first<{ id: string; first_seq: number; next_seq: number }>(
+): Work<Range | undefined> {
+  const row = yield* first<{ id: string; first_seq: number; next_seq: number }>(
     'SELECT id, first_seq, next_seq FROM conversations WHERE tenant = ? AND client_name = ?',
     ...[tenant, client],
   )
-  if (range === undefined) return []
-  const end = before === undefined ? range.next_seq : yield* seqOf(tenant, range.id, before)
-  if (end === undefined) return []
-  const begin = turns === undefined ? range.first_seq : Math.max(range.first_seq, end - turns)
+  if (row === undefined) return undefined
+  const to = before === undefined ? row.next_seq : yield* seqOf(tenant, row.id, before)
+  if (to === undefined) return undefined
+  const from = turns === undefined ? row.first_seq : Math.max(row.first_seq, to - turns)
+  return { tenant, conversation: row.id, from, to }
+}
+
+/** The messages at the beginning of a range, as many turns as fit into a page, and what is left of the range. */
+export function* historyPage(range: Range): Work<{ entries: HistoryEntry[]; rest: Range }> {
+  const { tenant, conversation, from } = range
+  const sizes = yield* turnSizes(tenant, conversation, from, Math.min(range.to, from + page.turns))
+  const fitting = countThatFit(
+    page.tokens,
+    sizes.map((turn) => turn.tokens),
+  )
+  const to = from + Math.max(1, fitting)
   const rows = yield* all<HistoryRow>(
     `SELECT turn_id, role, body, incomplete, created_at FROM items
      WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? AND type = 'message' ORDER BY seq, position`,
-    ...[tenant, range.id, begin, end],
+    ...[tenant, conversation, from, to],
   )
-  return rows.map((row) => ({
-    turnId: row.turn_id,
-    role: row.role,
-    content: (JSON.parse(row.body) as { content: string }).content,
-    at: row.created_at,
-    ...(row.incomplete === null ? {} : { incomplete: row.incomplete }),
-  }))
+  return { entries: rows.map(toEntry), rest: { ...range, from: sizes.length === 0 ? range.to : to } }
 }
 
-export function* clear({ tenant, client }: ConversationKey, at: number): Work<number> {
+export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cleared> {
   const conversation = yield* first<{ id: string }>(
     `UPDATE conversations SET epoch = epoch + 1, first_seq = next_seq, active_turn = NULL, updated_at = ?
      WHERE tenant = ? AND client_name = ? RETURNING id`,
     ...[at, tenant, client],
   )
-  if (conversation === undefined) return 0
+  if (conversation === undefined) return { messages: 0, turns: [] }
   const { id } = conversation
-  yield* all(
+  const ended = yield* all<{ id: string }>(
     `UPDATE turns SET status = 'cancelled', error_code = 'history_deleted', ended_at = ?, input = NULL,
        instructions = NULL
-     WHERE tenant = ? AND conversation = ? AND status IN ('queued', 'in_progress')`,
+     WHERE tenant = ? AND conversation = ? AND status IN ('queued', 'in_progress') RETURNING id`,
     ...[at, tenant, id],
   )
   const counted = yield* first<{ count: number }>(
@@ -90,7 +106,7 @@ export function* clear({ tenant, client }: ConversationKey, at: number): Work<nu
     ...[tenant, tenant, id],
   )
   yield* all('DELETE FROM items WHERE tenant = ? AND conversation = ?', tenant, id)
-  return counted?.count ?? 0
+  return { messages: counted?.count ?? 0, turns: ended.map((turn) => turn.id) }
 }
 
 interface HistoryRow {
@@ -99,6 +115,30 @@ interface HistoryRow {
   readonly body: string
   readonly incomplete: IncompleteReason | null
   readonly created_at: number
+}
+
+const toEntry = (row: HistoryRow): HistoryEntry => ({
+  turnId: row.turn_id,
+  role: row.role,
+  content: (JSON.parse(row.body) as { content: string }).content,
+  at: row.created_at,
+  ...(row.incomplete === null ? {} : { incomplete: row.incomplete }),
+})
+
+/** The sizes of a run of turns, oldest first. */
+function* turnSizes(tenant: string, conversation: string, from: number, to: number): Work<PastTurn[]> {
+  const rows = yield* all<{ seq: number; tokens: number }>(
+    `SELECT seq, tokens FROM items
+     WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? ORDER BY seq, position`,
+    ...[tenant, conversation, from, to],
+  )
+  const turns: { seq: number; tokens: number[] }[] = []
+  for (const { seq, tokens } of rows) {
+    const last = turns.at(-1)
+    if (last?.seq === seq) last.tokens.push(tokens)
+    else turns.push({ seq, tokens: [tokens] })
+  }
+  return turns
 }
 
 function* seqOf(tenant: string, conversation: string, turnId: string): Work<number | undefined> {

@@ -14,7 +14,17 @@ export function sqlStore(database: Database): Store {
     turnsBefore: (claim, before, count) => database.read(() => history.turnsBefore(claim, before, count)),
     commit: (claim, finished) => database.write(() => turn.commit(claim, finished)),
     fail: (claim, code, at) => database.write(() => turn.fail(claim, code, at)),
-    history: (key, turns, before) => database.read(() => history.history(key, turns, before)),
+    abandon: (tenant, id, code, at) => database.write(() => turn.abandon(tenant, id, code, at)),
+    itemsFrom: (claim, from) => database.read(() => history.itemsFrom(claim, from)),
+    async *history(key, turns, before) {
+      let range = await database.read(() => history.historyRange(key, turns, before))
+      while (range !== undefined && range.from < range.to) {
+        const from: history.Range = range
+        const { entries, rest } = await database.read(() => history.historyPage(from))
+        yield entries
+        range = rest
+      }
+    },
     async clear(key, at) {
       const erased = await database.write(() => history.clear(key, at))
       await database.scrub()

@@ -90,6 +90,14 @@ export function* fail(claim: Claim, code: string, at: number): Work<void> {
   if (released !== undefined) yield* endTurn(claim.tenant, claim.turnId, 'failed', code, at)
 }
 
+export function* abandon(tenant: string, turnId: string, code: string, at: number): Work<void> {
+  yield* all(
+    `UPDATE turns SET status = 'failed', error_code = ?, ended_at = ?, input = NULL, instructions = NULL
+     WHERE tenant = ? AND id = ? AND status = 'queued'`,
+    ...[code, at, tenant, turnId],
+  )
+}
+
 export function* recover(at: number): Work<QueuedTurn[]> {
   // The one place that asks for all tenants: the process has just started, and what was running is nobody's.
   const cut = yield* all<{ tenant: string; id: string; conversation: string }>(

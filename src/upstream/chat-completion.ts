@@ -1,6 +1,9 @@
 import type { IncompleteReason, Usage } from '../conversation/conversation.ts'
 import { DaehwaError } from '../conversation/errors.ts'
 import type { ModelEvent } from '../conversation/ports.ts'
+import { cleanText } from '../conversation/text.ts'
+
+const maxModelName = 256
 
 /** What this server reads of a chat completion or a chunk of one; anything may be absent. */
 export interface ChatObject {
@@ -23,24 +26,26 @@ export interface Piece {
  * "Chat Completions". A refusal is an answer like any other.
  */
 export function readChatObject(object: ChatObject): Piece {
-  const choice = record(Array.isArray(object.choices) ? object.choices[0] : undefined)
+  const choices: unknown[] = Array.isArray(object.choices) ? object.choices : []
+  const choice = choices.map(record).find(({ index = 0 }) => index === 0) ?? {} // others were not asked for
   const message = record(choice['delta'] ?? choice['message'])
-  const text = string(message['content']) ?? string(message['refusal']) ?? ''
+  const text = contentText(message['content']) ?? string(message['refusal']) ?? ''
   return {
     text,
     finishReason: string(choice['finish_reason']),
     usage: readUsage(object.usage),
-    model: string(object.model) || undefined,
+    model: cleanText(string(object.model) ?? '').slice(0, maxModelName) || undefined,
   }
 }
 
+const incompleteReasons: ReadonlyMap<string, IncompleteReason> = new Map([
+  ['length', 'max_output_tokens'],
+  ['content_filter', 'content_filter'],
+])
+
 /** The end of an answer; a reason that is not known counts as a normal end. */
 export function finish(reason: string, usage: Usage | undefined, model: string | undefined): ModelEvent {
-  const incomplete: Record<string, IncompleteReason> = {
-    length: 'max_output_tokens',
-    content_filter: 'content_filter',
-  }
-  return { type: 'finish', incomplete: incomplete[reason], usage, model }
+  return { type: 'finish', incomplete: incompleteReasons.get(reason), usage, model }
 }
 
 /** @throws DaehwaError `upstream_bad_response` when the text is not a JSON object */
@@ -52,6 +57,12 @@ export function parseChatObject(text: string): ChatObject {
     // The parser's message would quote the answer.
   }
   throw DaehwaError.of('upstream_bad_response', { detail: 'it is not JSON' })
+}
+
+/** Content as text, or as a list of parts of which those of text count. */
+function contentText(content: unknown): string | undefined {
+  if (!Array.isArray(content)) return string(content)
+  return content.map((part: unknown) => string(record(part)['text']) ?? '').join('')
 }
 
 function readUsage(value: unknown): Usage | undefined {

@@ -42,9 +42,8 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     let whole = false
     try {
       reply = await this.#post(ask, timer.signal)
-      for await (const event of readerOf(reply)(
-        timer.watch(reply.body.iterator({ destroyOnReturn: false })),
-      )) {
+      const bytes = timer.watch(reply.body.iterator({ destroyOnReturn: false }))
+      for await (const event of readerOf(reply)(bytes, ask.model)) {
         timer.begin()
         whole = event.type === 'finish'
         yield event
@@ -107,13 +106,11 @@ function requestBody({ model, messages }: ModelRequest): string {
   return `{"model":${JSON.stringify(model)},"messages":[${messages.join(',')}],"stream":true,"stream_options":{"include_usage":true}}`
 }
 
-type Reader = (bytes: AsyncIterable<Uint8Array>) => AsyncGenerator<ModelEvent, void, undefined>
+type Reader = (bytes: AsyncIterable<Uint8Array>, asked: string) => AsyncGenerator<ModelEvent, void, undefined>
 
+/** An event stream says what it is; anything else has to be a whole answer as JSON, whatever it is called. */
 function readerOf({ headers }: Dispatcher.ResponseData): Reader {
-  const type = String(headers['content-type'] ?? '').toLowerCase()
-  if (type.startsWith('text/event-stream')) return readStream
-  if (type.startsWith('application/json')) return readWhole
-  throw DaehwaError.of('upstream_bad_response', { detail: 'it is neither JSON nor an event stream' })
+  return /^text\/event-stream\b/i.test(String(headers['content-type'])) ? readStream : readWhole
 }
 
 /** The body of a refusal; where it is no JSON, or too long, its status has to speak for itself. */

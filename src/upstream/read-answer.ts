@@ -10,13 +10,14 @@ const maxHeld = 16 * 1024 * 1024
 
 /**
  * The events of a streamed answer (`text/event-stream`) from the bytes of the reply, which may be split
- * anywhere. Ends with `finish`.
+ * anywhere; `asked` is the model that was asked, for errors to name. Ends with `finish`.
  *
  * @throws DaehwaError `upstream_bad_response` for anything but a stream of chat completion chunks that ends
  *   with a finish reason; what the error event of an upstream maps to
  */
 export async function* readStream(
   bytes: AsyncIterable<Uint8Array>,
+  asked: string,
 ): AsyncGenerator<ModelEvent, void, undefined> {
   let end: { reason: string } | undefined
   let usage: Usage | undefined
@@ -24,7 +25,7 @@ export async function* readStream(
   try {
     for await (const data of dataOf(bytes)) {
       if (data === '[DONE]') break
-      const piece = read(data)
+      const piece = read(data, asked)
       if (piece.text !== '') yield { type: 'delta', text: piece.text }
       if (piece.finishReason !== undefined) end = { reason: piece.finishReason }
       usage = piece.usage ?? usage
@@ -40,8 +41,9 @@ export async function* readStream(
 /** The events of an answer that came in one piece (`application/json`). */
 export async function* readWhole(
   bytes: AsyncIterable<Uint8Array>,
+  asked: string,
 ): AsyncGenerator<ModelEvent, void, undefined> {
-  const piece = read(await readUpTo(bytes, maxHeld))
+  const piece = read(await readUpTo(bytes, maxHeld), asked)
   if (piece.text !== '') yield { type: 'delta', text: piece.text }
   yield* ending(
     piece.finishReason === undefined ? undefined : { reason: piece.finishReason },
@@ -80,14 +82,14 @@ export async function readUpTo(bytes: AsyncIterable<Uint8Array>, limit: number):
     if (size > limit) throw tooLarge()
     chunks.push(chunk)
   }
-  return Buffer.concat(chunks).toString()
+  return new TextDecoder().decode(Buffer.concat(chunks)) // which also drops a byte order mark
 }
 
 const tooLarge = (): DaehwaError => DaehwaError.of('upstream_bad_response', { detail: 'it is too large' })
 
-function read(data: string): Piece {
+function read(data: string, asked: string): Piece {
   const object: ChatObject = parseChatObject(data)
-  if (object.error !== undefined && object.error !== null) throw errorInStream(object.error)
+  if (object.error !== undefined && object.error !== null) throw errorInStream(object.error, asked)
   if (!Array.isArray(object.choices)) {
     throw DaehwaError.of('upstream_bad_response', { detail: 'it is not a chat completion' })
   }

@@ -11,7 +11,8 @@ export function refusal(
   retryAfter: string | undefined,
   model: string,
 ): DaehwaError {
-  const error = record(record(body)['error'] ?? body)
+  const inner = record(Array.isArray(body) ? body[0] : body) // Gemini wraps its error into a list
+  const error = record(inner['error'] ?? inner)
   const words = [error['code'], error['type']].filter((word) => typeof word === 'string').join(' ')
   if (status === 401 || status === 403) return DaehwaError.of('upstream_auth')
   if (status === 402 || /insufficient_quota|billing/.test(words)) return DaehwaError.of('upstream_quota')
@@ -37,10 +38,13 @@ export function refusal(
 }
 
 /** The error that an upstream put into a stream that had begun with status 200. */
-export function errorInStream(value: unknown): DaehwaError {
-  const status = Number(record(value)['code'] ?? record(value)['status'])
-  if (status >= 400 && status < 600) return refusal(status, { error: value }, undefined, '')
-  const words = `${string(record(value)['code']) ?? ''} ${string(record(value)['type']) ?? ''}`
+export function errorInStream(value: unknown, model: string): DaehwaError {
+  const error = record(value)
+  const status = Number(error['code'] ?? error['status'])
+  if (status >= 400 && status < 600) return refusal(status, { error }, undefined, model)
+  const words = `${string(error['code']) ?? ''} ${string(error['type']) ?? ''}`
+  if (isTooLong(words, string(error['message']) ?? ''))
+    return DaehwaError.of('context_length_exceeded', { model })
   if (/insufficient_quota|billing/.test(words)) return DaehwaError.of('upstream_quota')
   if (/rate_limit/.test(words)) return DaehwaError.of('upstream_rate_limited').after(1)
   return DaehwaError.of('upstream_error', { detail: 'it reported an error while answering' })
@@ -49,6 +53,7 @@ export function errorInStream(value: unknown): DaehwaError {
 /** What a failure below HTTP means; undefined for one that did not come from the network. */
 export function networkError(error: unknown): DaehwaError | undefined {
   const code = string(record(error)['code']) ?? string(record(record(error)['cause'])['code'])
+  if (record(error)['name'] === 'HTTPParserError') return notHttp()
   if (code === undefined) return undefined
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT') {
     return DaehwaError.of('upstream_timeout', { detail: 'no connection within DAEHWA_CONNECT_TIMEOUT_MS' })
@@ -57,22 +62,29 @@ export function networkError(error: unknown): DaehwaError | undefined {
     return DaehwaError.of('upstream_bad_response', { detail: 'the connection broke off' })
   }
   if (code.startsWith('HPE_') || code.startsWith('UND_ERR_')) {
-    return DaehwaError.of('upstream_bad_response', { detail: 'it is not HTTP as expected' })
+    return notHttp()
   }
   if (/^[A-Z0-9_]+$/.test(code)) return DaehwaError.of('upstream_unavailable', { detail: code }).after(1)
   return undefined
 }
 
+const notHttp = () => DaehwaError.of('upstream_bad_response', { detail: 'it is not HTTP as expected' })
+
 function isTooLong(words: string, message: string): boolean {
   return (
     /context_length_exceeded|exceed_context_size|string_above_max_length/.test(words) ||
-    /context (length|window|size)|maximum context|prompt is too long|too many (input )?tokens/i.test(message)
+    /context (length|window|size)|maximum (context|prompt)|prompt is too long|too many (input )?tokens/i.test(
+      message,
+    ) ||
+    /(token count|tokens?`?) .*(exceeds|must be <=)/i.test(message)
   )
 }
 
-/** `Retry-After` in seconds, from seconds or an HTTP date (RFC 9110, 10.2.3); 1 where there is none. */
+const maxRetryAfter = 86_400
+
+/** `Retry-After` in seconds, a day at most, from seconds or an HTTP date (RFC 9110, 10.2.3); 1 where there is none. */
 function seconds(retryAfter: string | undefined): number {
   const value = retryAfter ?? ''
   const number = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000
-  return Number.isFinite(number) ? number : 1
+  return Number.isFinite(number) ? Math.min(number, maxRetryAfter) : 1
 }

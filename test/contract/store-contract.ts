@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { ConversationKey } from '../../src/conversation/conversation.ts'
 import type { Claim, FinishedTurn, NewTurn, Store } from '../../src/conversation/ports.ts'
+import { historyOf } from '../support/history-of.ts'
 
 /** What a database must let the suite do to it. */
 export interface StoreUnderTest {
@@ -20,7 +21,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         at: 1_000,
         answeredAt: 2_000,
       })
-      expect(await store.history(key)).toEqual([
+      expect(await historyOf(store, key)).toEqual([
         { turnId: id, role: 'user', content: '안녕 😀 "quoted"\n', at: 1_000 },
         { turnId: id, role: 'assistant', content: 'Hello\u0001 back', at: 2_000 },
       ])
@@ -28,9 +29,9 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
 
     it('knows nothing of a client that nobody has written to', async () => {
       const { store } = await open()
-      expect(await store.history(someone())).toEqual([])
+      expect(await historyOf(store, someone())).toEqual([])
       expect(await store.model(someone())).toBeUndefined()
-      expect(await store.clear(someone(), 1)).toBe(0)
+      expect(await store.clear(someone(), 1)).toEqual({ messages: 0, turns: [] })
     })
 
     it('keeps tenants apart that use one name', async () => {
@@ -38,11 +39,11 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const [a, b] = [someone({ client: 'same' }), someone({ client: 'same' })]
       await finish(store, a, 'of a', 'to a')
       await store.setModel(a, 'model-a', 1)
-      expect(await store.history(b)).toEqual([])
+      expect(await historyOf(store, b)).toEqual([])
       expect(await store.model(b)).toBeUndefined()
       await finish(store, b, 'of b', 'to b')
-      expect(await store.clear(b, 1)).toBe(2)
-      expect(contents(await store.history(a))).toEqual(['of a', 'to a'])
+      expect(await store.clear(b, 1)).toEqual({ messages: 2, turns: [] })
+      expect(contents(await historyOf(store, a))).toEqual(['of a', 'to a'])
     })
 
     it('does not show a turn of another tenant as the end of a page', async () => {
@@ -50,7 +51,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const [a, b] = [someone(), someone()]
       const ofA = await finish(store, a, 'a', 'a')
       await finish(store, b, 'b', 'b')
-      expect(await store.history(b, 10, ofA)).toEqual([])
+      expect(await historyOf(store, b, 10, ofA)).toEqual([])
     })
 
     it('remembers the model of a client through turns and erasing', async () => {
@@ -69,14 +70,13 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       for (let n = 0; n < 5; n++) await finish(store, key, `q${n}`, `a${n}`)
       const claim = await store.acceptAndClaim(turn(key, 'now'), 9)
       expect([claim.firstSeq, claim.nextSeq]).toEqual([0, 5])
-      const turns = await store.turnsBefore(claim, 4, 2)
-      expect(
-        turns.map(({ seq, items }) => [seq, ...items.map(({ json }) => JSON.parse(json).content)]),
-      ).toEqual([
-        [3, 'q3', 'a3'],
-        [2, 'q2', 'a2'],
+      expect(await store.turnsBefore(claim, 4, 2)).toEqual([
+        { seq: 3, tokens: [2, 2] },
+        { seq: 2, tokens: [2, 2] },
       ])
-      expect(turns[0]?.items.map(({ tokens }) => tokens)).toEqual([2, 2])
+      const items = await store.itemsFrom(claim, 3)
+      expect(items.map(({ json }) => JSON.parse(json).content)).toEqual(['q3', 'a3', 'q4', 'a4'])
+      expect(items.map(({ tokens }) => tokens)).toEqual([2, 2, 2, 2])
       expect(await store.turnsBefore(claim, 1, 64)).toHaveLength(1)
       expect(await store.turnsBefore(claim, 0, 64)).toEqual([])
     })
@@ -86,11 +86,11 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const key = someone()
       const ids: string[] = []
       for (let n = 0; n < 5; n++) ids.push(await finish(store, key, `q${n}`, `a${n}`))
-      expect(contents(await store.history(key, 2))).toEqual(['q3', 'a3', 'q4', 'a4'])
-      expect(contents(await store.history(key, 2, ids[3]))).toEqual(['q1', 'a1', 'q2', 'a2'])
-      expect(contents(await store.history(key, 2, ids[1]))).toEqual(['q0', 'a0'])
-      expect(contents(await store.history(key, undefined, ids[2]))).toEqual(['q0', 'a0', 'q1', 'a1'])
-      expect(await store.history(key, 2, 'resp_unknown')).toEqual([])
+      expect(contents(await historyOf(store, key, 2))).toEqual(['q3', 'a3', 'q4', 'a4'])
+      expect(contents(await historyOf(store, key, 2, ids[3]))).toEqual(['q1', 'a1', 'q2', 'a2'])
+      expect(contents(await historyOf(store, key, 2, ids[1]))).toEqual(['q0', 'a0'])
+      expect(contents(await historyOf(store, key, undefined, ids[2]))).toEqual(['q0', 'a0', 'q1', 'a1'])
+      expect(await historyOf(store, key, 2, 'resp_unknown')).toEqual([])
     })
 
     it('lets nothing of a failed turn into the history or a context', async () => {
@@ -98,10 +98,10 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const key = someone()
       const claim = await store.acceptAndClaim(turn(key, 'lost'), 9)
       await store.fail(claim, 'upstream_error', 2)
-      expect(await store.history(key)).toEqual([])
+      expect(await historyOf(store, key)).toEqual([])
       expect(await store.commit(claim, answer('too late'))).toBe(false)
       expect((await store.acceptAndClaim(turn(key, 'next'), 9)).nextSeq).toBe(0)
-      expect(await store.history(key)).toEqual([])
+      expect(await historyOf(store, key)).toEqual([])
     })
 
     it('commits once', async () => {
@@ -110,7 +110,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const claim = await store.acceptAndClaim(turn(key, 'q'), 9)
       const results = await Promise.all([store.commit(claim, answer('a')), store.commit(claim, answer('a'))])
       expect(results.toSorted()).toEqual([false, true])
-      expect(await store.history(key)).toHaveLength(2)
+      expect(await historyOf(store, key)).toHaveLength(2)
     })
 
     it('discards the commit of one who lost the conversation to a newer claim', async () => {
@@ -122,7 +122,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       expect(await store.commit(old, answer('old'))).toBe(false)
       await store.fail(old, 'internal_error', 3)
       expect(await store.commit(newer, answer('new'))).toBe(true)
-      expect(contents(await store.history(key))).toEqual(['new', 'new'])
+      expect(contents(await historyOf(store, key))).toEqual(['new', 'new'])
     })
 
     it('marks an answer that was cut short', async () => {
@@ -130,7 +130,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const key = someone()
       const claim = await store.acceptAndClaim(turn(key, 'q'), 9)
       await store.commit(claim, { ...answer('half'), incomplete: 'max_output_tokens' })
-      expect((await store.history(key)).map(({ incomplete }) => incomplete)).toEqual([
+      expect((await historyOf(store, key)).map(({ incomplete }) => incomplete)).toEqual([
         undefined,
         'max_output_tokens',
       ])
@@ -143,15 +143,46 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const running = await store.acceptAndClaim(turn(key, 'running'), 9)
       const waiting = turn(key, 'waiting')
       await store.accept(waiting)
-      expect(await store.clear(key, 5)).toBe(2)
+      expect(await store.clear(key, 5)).toEqual({ messages: 2, turns: [running.turnId, waiting.id] })
       expect(await store.commit(running, answer('ghost'))).toBe(false)
       expect(await store.claim(key.tenant, waiting.id, 6, 9)).toBeUndefined()
-      expect(await store.history(key)).toEqual([])
+      expect(await historyOf(store, key)).toEqual([])
       expect(await store.turnsBefore(running, running.nextSeq, 64)).toEqual([])
+      expect(await store.itemsFrom(running, 0)).toEqual([])
       await finish(store, key, 'after', 'it')
-      expect(contents(await store.history(key))).toEqual(['after', 'it'])
-      expect(await store.clear(key, 7)).toBe(2)
-      expect(await store.clear(key, 8)).toBe(0)
+      expect(contents(await historyOf(store, key))).toEqual(['after', 'it'])
+      expect((await store.clear(key, 7)).messages).toBe(2)
+      expect((await store.clear(key, 8)).messages).toBe(0)
+    })
+
+    it('ends a waiting turn that is not to run, and no other', async () => {
+      const { store, reopen } = await open()
+      const [waiting, other] = [turn(someone(), 'waiting'), turn(someone(), 'other')]
+      await store.accept(waiting)
+      await store.accept(other)
+      const running = await store.acceptAndClaim(turn(someone(), 'running'), 9)
+      await store.abandon('another', other.id, 'storage_full', 3)
+      await store.abandon(waiting.key.tenant, waiting.id, 'storage_full', 3)
+      await store.abandon(running.tenant, running.turnId, 'storage_full', 3)
+      expect(await store.claim(waiting.key.tenant, waiting.id, 4, 9)).toBeUndefined()
+      expect(await store.commit(running, answer('still'))).toBe(true)
+      expect((await (await reopen()).recover(5)).map(({ id }) => id)).toEqual([other.id])
+    })
+
+    it('gives a history in pages that stay small, however large its messages are', async () => {
+      const { store } = await open()
+      const key = someone()
+      for (let n = 0; n < 5; n++) {
+        const claim = await store.acceptAndClaim(turn(key, `q${n}`), 9)
+        const large = { ...answer(`a${n}`), answer: { ...answer(`a${n}`).answer, tokens: 150_000 } }
+        await store.commit(claim, large)
+      }
+      const pages = await Array.fromAsync(store.history(key))
+      expect(pages.map((page) => page.length)).toEqual([2, 2, 2, 2, 2])
+      expect(contents(pages.flat())).toEqual([0, 1, 2, 3, 4].flatMap((n) => [`q${n}`, `a${n}`]))
+      const small = someone()
+      for (let n = 0; n < 130; n++) await finish(store, small, `q${n}`, 'a')
+      expect((await Array.fromAsync(store.history(small))).map((page) => page.length)).toEqual([128, 128, 4])
     })
 
     it('hands a waiting turn out once, and not to another tenant', async () => {
@@ -177,11 +208,11 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         waiting.map(({ id, input, model, instructions }) => ({ id, key, input, model, instructions })),
       )
       expect(await again.commit(running, answer('ghost'))).toBe(false)
-      expect(contents(await again.history(key))).toEqual(['q', 'a'])
+      expect(contents(await historyOf(again, key))).toEqual(['q', 'a'])
       expect(await again.model(key)).toBe('chosen')
       const claim = await again.claim(key.tenant, waiting[0]?.id ?? '', 6, 9)
       expect(await again.commit(claim as Claim, answer('at last'))).toBe(true)
-      expect(contents(await again.history(key))).toEqual(['q', 'a', 'first', 'at last'])
+      expect(contents(await historyOf(again, key))).toEqual(['q', 'a', 'first', 'at last'])
     })
 
     it('undoes alone what fails among others that are written at once', async () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { newestThatFit, roomForTurns } from '../../src/conversation/context-window.ts'
+import { countThatFit, roomForTurns } from '../../src/conversation/context-window.ts'
 import { limitsOf } from '../../src/conversation/model-limits.ts'
 
 const tokens = fc.nat({ max: 5_000 })
@@ -11,7 +11,7 @@ describe('the context window', () => {
   it('never takes more than there is room for', () => {
     fc.assert(
       fc.property(fc.integer({ min: -100, max: 100_000 }), turns, (room, newestFirst) => {
-        const count = newestThatFit(room, newestFirst)
+        const count = countThatFit(room, newestFirst)
         expect(total(newestFirst.slice(0, count))).toBeLessThanOrEqual(Math.max(0, room))
       }),
     )
@@ -20,7 +20,7 @@ describe('the context window', () => {
   it('leaves out a turn only when it and all newer ones do not fit', () => {
     fc.assert(
       fc.property(fc.nat(100_000), turns, (room, newestFirst) => {
-        const count = newestThatFit(room, newestFirst)
+        const count = countThatFit(room, newestFirst)
         if (count < newestFirst.length) expect(total(newestFirst.slice(0, count + 1))).toBeGreaterThan(room)
       }),
     )
@@ -29,9 +29,7 @@ describe('the context window', () => {
   it('takes no fewer turns when there is more room', () => {
     fc.assert(
       fc.property(fc.nat(50_000), fc.nat(50_000), turns, (room, more, newestFirst) => {
-        expect(newestThatFit(room + more, newestFirst)).toBeGreaterThanOrEqual(
-          newestThatFit(room, newestFirst),
-        )
+        expect(countThatFit(room + more, newestFirst)).toBeGreaterThanOrEqual(countThatFit(room, newestFirst))
       }),
     )
   })
@@ -40,10 +38,10 @@ describe('the context window', () => {
     fc.assert(
       fc.property(fc.nat(50_000), turns, fc.nat(50), (room, newestFirst, cut) => {
         const page = newestFirst.slice(0, cut)
-        const inPage = newestThatFit(room, page)
+        const inPage = countThatFit(room, page)
         const rest =
-          inPage < page.length ? 0 : newestThatFit(room - total(page), newestFirst.slice(page.length))
-        expect(inPage + rest).toBe(newestThatFit(room, newestFirst))
+          inPage < page.length ? 0 : countThatFit(room - total(page), newestFirst.slice(page.length))
+        expect(inPage + rest).toBe(countThatFit(room, newestFirst))
       }),
     )
   })

@@ -3,11 +3,11 @@ import { expect, it } from 'vitest'
 import { Lanes } from '../../src/conversation/lanes.ts'
 
 it('lets one in at a time, in the order they came', async () => {
-  const lanes = new Lanes(64)
+  const lanes = new Lanes()
   const order: number[] = []
   let inside = 0
   const visits = Array.from({ length: 20 }, async (_, n) => {
-    const place = lanes.enter('a')
+    const place = lanes.enter('a', 64)
     await place.ready
     expect(++inside).toBe(1)
     await wait(Math.random() * 3)
@@ -21,22 +21,22 @@ it('lets one in at a time, in the order they came', async () => {
 })
 
 it('keeps other lanes free', async () => {
-  const lanes = new Lanes(64)
-  lanes.enter('a')
-  expect(lanes.enter('b').first).toBe(true)
+  const lanes = new Lanes()
+  lanes.enter('a', 64)
+  expect(lanes.enter('b', 64).first).toBe(true)
 })
 
 it('refuses whoever comes when the lane is full, and takes the next when it is not', async () => {
-  const lanes = new Lanes(2)
-  const places = [lanes.enter('a'), lanes.enter('a'), lanes.enter('a')]
-  expect(() => lanes.enter('a')).toThrow('2 messages of this conversation are waiting')
+  const lanes = new Lanes()
+  const places = [lanes.enter('a', 2), lanes.enter('a', 2), lanes.enter('a', 2)]
+  expect(() => lanes.enter('a', 2)).toThrow('2 messages of this conversation are waiting')
   places[0]?.leave()
-  expect(lanes.enter('a').first).toBe(false)
+  expect(lanes.enter('a', 2).first).toBe(false)
 })
 
 it('passes over one that left while it was waiting', async () => {
-  const lanes = new Lanes(64)
-  const [first, second, third] = [lanes.enter('a'), lanes.enter('a'), lanes.enter('a')]
+  const lanes = new Lanes()
+  const [first, second, third] = [lanes.enter('a', 64), lanes.enter('a', 64), lanes.enter('a', 64)]
   second.leave()
   first.leave()
   await third.ready

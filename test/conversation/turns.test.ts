@@ -4,6 +4,7 @@ import { Models } from '../../src/conversation/models.ts'
 import type { ModelEvent, ModelRequest, Store } from '../../src/conversation/ports.ts'
 import { Turns } from '../../src/conversation/turns.ts'
 import { openStorage } from '../../src/storage/open-storage.ts'
+import { historyOf } from '../support/history-of.ts'
 import { temporaryDir } from '../support/start-server.ts'
 
 const key = { tenant: 'default', client: '민수' }
@@ -53,7 +54,7 @@ it('drops an answer when somebody else has cleared the history before it was kep
     yield { type: 'finish', incomplete: undefined, usage: undefined, model: undefined }
   })
   await expect(turns.ask({ key, input: 'hi' })).rejects.toMatchObject({ code: 'history_deleted' })
-  expect(await store.history(key)).toEqual([])
+  expect(await historyOf(store, key)).toEqual([])
 })
 
 it('gives what runs its time to finish, and then ends it and all that waits', async () => {
@@ -70,7 +71,7 @@ it('gives what runs its time to finish, and then ends it and all that waits', as
   }
   await expect(turns.ask({ key, input: 'new' })).rejects.toMatchObject({ code: 'server_shutting_down' })
   expect(await store.recover(1)).toEqual([])
-  expect(await store.history(key)).toEqual([])
+  expect(await historyOf(store, key)).toEqual([])
 })
 
 it('ends a turn as failed, and frees the conversation, when something fails that nobody foresaw', async () => {
@@ -82,7 +83,7 @@ it('ends a turn as failed, and frees the conversation, when something fails that
   })
   await expect(turns.ask({ key, input: 'first' })).rejects.toThrow('a defect')
   expect((await turns.ask({ key, input: 'second' })).text).toBe('fine')
-  expect((await store.history(key)).map(({ content }) => content)).toEqual(['second', 'fine'])
+  expect((await historyOf(store, key)).map(({ content }) => content)).toEqual(['second', 'fine'])
   expect(await store.recover(1)).toEqual([])
 })
 
@@ -98,7 +99,7 @@ it('fails a turn that waited through a restart and no longer fits its model, and
   const turns = turnsOver(store, () => say('answer'))
   await turns.recover()
   await expect
-    .poll(async () => (await store.history(key)).map(({ content }) => content))
+    .poll(async () => (await historyOf(store, key)).map(({ content }) => content))
     .toEqual(['fits', 'answer'])
   await turns.drain(1_000)
   expect(await store.recover(1)).toEqual([])

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { collectAnswer } from '../../src/conversation/collect-answer.ts'
-import { readStream, readWhole } from '../../src/upstream/read-answer.ts'
+import { readWhole as readBody, readStream as readEvents } from '../../src/upstream/read-answer.ts'
 
 async function* bytesOf(...chunks: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
   for (const chunk of chunks) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk
@@ -10,6 +10,8 @@ const delta = (content: string, reason: string | null = null) =>
   `data: ${JSON.stringify({ model: 'm', choices: [{ index: 0, delta: { content }, finish_reason: reason }] })}\n\n`
 const usage = `data: ${JSON.stringify({ choices: [], usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 } })}\n\n`
 const done = 'data: [DONE]\n\n'
+const readStream = (bytes: AsyncIterable<Uint8Array>) => readEvents(bytes, 'asked')
+const readWhole = (bytes: AsyncIterable<Uint8Array>) => readBody(bytes, 'asked')
 const text = '안녕하세요 👩‍👩‍👧 세계!'
 
 describe('a streamed answer', () => {

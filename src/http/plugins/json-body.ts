@@ -1,4 +1,5 @@
-import { invalid } from '../../conversation/errors.ts'
+import type { FastifyRequest } from 'fastify'
+import { DaehwaError, invalid } from '../../conversation/errors.ts'
 import { checkText } from '../../conversation/text.ts'
 import type { App } from '../app-type.ts'
 
@@ -10,7 +11,13 @@ export function acceptJsonBodies(app: App): void {
   app.addContentTypeParser<Buffer>(
     'application/json',
     { parseAs: 'buffer' },
-    async (_: unknown, body: Buffer) => parseJsonBody(body),
+    async ({ headers }: FastifyRequest, body: Buffer) => {
+      const encoding = headers['content-encoding'] ?? 'identity'
+      const charset = /charset="?([^";\s]+)/i.exec(headers['content-type'] ?? '')?.[1] ?? 'utf-8'
+      if (encoding !== 'identity' || !/^utf-?8$/i.test(charset))
+        throw DaehwaError.of('unsupported_media_type')
+      return parseJsonBody(body)
+    },
   )
 }
 

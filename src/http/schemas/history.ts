@@ -3,7 +3,7 @@ import { ClientName, ClientQuery } from './client-name.ts'
 import { errorResponses } from './errors.ts'
 import { Incomplete } from './query.ts'
 
-const HistoryEntry = Type.Object({
+export const HistoryMessage = Type.Object({
   role: Type.Enum(['user', 'assistant'], { type: 'string' }),
   content: Type.String(),
   timestamp: Type.String({ format: 'date-time' }),
@@ -33,7 +33,7 @@ export const getHistorySchema = {
     { examples: [{ client_name: 'minsu' }] },
   ),
   response: {
-    200: Type.Array(HistoryEntry, { description: '성공적인 응답' }),
+    200: Type.Array(HistoryMessage, { description: '성공적인 응답' }),
     ...errorResponses(400, 503),
   },
 }

@@ -6,7 +6,8 @@ import type { Dialect } from '../database.ts'
  * - A conversation counts its finished turns by `next_seq`; those before `first_seq` were erased. `epoch` grows
  *   with every erasing and `fence` with every claim: a commit must know both.
  * - A turn holds its input until it ends; then a finished one has its messages in `items`, any other has none.
- * - An item is stored as the fragment of JSON that goes upstream, beside its size in tokens.
+ * - An item is stored as the fragment of JSON that goes upstream, beside its size in tokens. It comes last in its
+ *   row, so that sizes are read without it.
  */
 export const conversations = ({ clustered }: Dialect): string[] => [
   `CREATE TABLE conversations (
@@ -62,10 +63,10 @@ export const conversations = ({ clustered }: Dialect): string[] => [
     turn_id TEXT NOT NULL,
     type TEXT NOT NULL,
     role TEXT,
-    body TEXT NOT NULL,
     tokens BIGINT NOT NULL,
     incomplete TEXT,
     created_at BIGINT NOT NULL,
+    body TEXT NOT NULL,
     PRIMARY KEY (tenant, conversation, seq, position)
   ) ${clustered}`,
 ]

@@ -1,0 +1,10 @@
+import type { HistoryEntry } from '../../src/conversation/conversation.ts'
+import type { Store } from '../../src/conversation/ports.ts'
+
+/** A history in one piece. */
+export async function historyOf(
+  store: Store,
+  ...args: Parameters<Store['history']>
+): Promise<HistoryEntry[]> {
+  return (await Array.fromAsync(store.history(...args))).flat()
+}
