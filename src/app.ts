@@ -42,6 +42,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
     keepAliveTimeout: 65_000,
     requestTimeout: 60_000, // for the whole request to arrive
     return503OnClosing: false, // refuseWhenStopping says it in our words
+    routerOptions: { ignoreTrailingSlash: true },
     frameworkErrors: handleError,
     clientErrorHandler: answerBrokenRequest,
   }).withTypeProvider<TypeBoxTypeProvider>()

@@ -3,8 +3,9 @@ import packageJson from '../package.json' with { type: 'json' }
 import { buildApp } from './app.ts'
 import { type Config, ConfigError, parseConfig } from './config/config.ts'
 import { readEnv } from './config/env.ts'
-import { DaehwaError } from './conversation/errors.ts'
+import { codeOf, DaehwaError } from './conversation/errors.ts'
 import { Models } from './conversation/models.ts'
+import type { Log } from './conversation/ports.ts'
 import { Turns } from './conversation/turns.ts'
 import type { App } from './http/app-type.ts'
 import { createLogger } from './logger.ts'
@@ -68,6 +69,7 @@ async function run(config: Config): Promise<void> {
   await turns.recover()
   await app.listen({ host: config.host, port: config.port })
   announce(app, config)
+  void greetUpstream(models, log)
   void countTokens('') // loads the encoding now, and not while somebody waits
 
   log.info({ signal: await signal }, 'shutting down: running turns are finished first')
@@ -102,6 +104,18 @@ function announce(app: App, { upstream, dataDir }: Config): void {
   )
 }
 
+/** Tells the operator at once whether the upstream answers; nothing depends on it. */
+async function greetUpstream(models: Models, log: Log): Promise<void> {
+  try {
+    const list = await models.list()
+    const model = await models.default()
+    log.info({ models: list.length, default: model }, 'the upstream answers')
+  } catch (error) {
+    const reason = error instanceof DaehwaError ? error.message : 'of an error that nobody foresaw'
+    log.warn({ code: codeOf(error), reason }, 'the upstream cannot be used yet')
+  }
+}
+
 /** Waits for what is being answered, then cuts those who do not read their answer. */
 async function closeApp(app: App): Promise<void> {
   const timer = setTimeout(() => app.server.closeAllConnections(), grace.connections)
@@ -115,7 +129,7 @@ function explain(error: unknown): string {
   }
   if (error instanceof Error && 'code' in error) {
     if (error.code === 'EADDRINUSE')
-      return 'another program listens on this port already. Stop it, or set PORT to another number'
+      return `another program listens on port ${'port' in error ? error.port : ''} already. Stop it, or set PORT to another number`
     if (error.code === 'EACCES')
       return 'this user may not listen on this port. Set PORT to a number above 1023'
     if (error.code === 'EADDRNOTAVAIL') return 'this machine has no such address. Set HOST to one that it has'

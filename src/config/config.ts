@@ -42,8 +42,21 @@ const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']
 type LogLevel = (typeof logLevels)[number]
 const maxTime = 2 ** 31 - 1
 
-/** @throws ConfigError for the first setting that is wrong */
-export function parseConfig(env: Env): Config {
+/** @throws ConfigError for the first setting that is wrong, or that is none of ours */
+export function parseConfig(from: Env): Config {
+  const known = new Set<string>()
+  const env = new Proxy(from, { get: (values, name: string) => values[known.add(name) && name] })
+  const config = readConfig(env)
+  for (const name of Object.keys(from).filter(isOurs)) {
+    if (known.has(name)) continue
+    throw new ConfigError(`${name} is no setting. There are ${[...known].filter(isOurs).join(', ')}`)
+  }
+  return config
+}
+
+const isOurs = (name: string): boolean => name.startsWith('DAEHWA_')
+
+function readConfig(env: Env): Config {
   refuseUnsupported(env)
   const host = text(env, 'HOST') ?? '127.0.0.1'
   const apiKey = secret(env, 'DAEHWA_API_KEY')
@@ -56,7 +69,7 @@ export function parseConfig(env: Env): Config {
   return Object.freeze({
     port: whole(env, 'PORT', 10_000, 0, 65_535),
     host,
-    publicUrl: url(env, 'DAEHWA_PUBLIC_URL'),
+    publicUrl: url(env, 'DAEHWA_PUBLIC_URL', 'https://chat.example.com'),
     upstream,
     defaultModel:
       text(env, 'DAEHWA_DEFAULT_MODEL') ?? (upstream?.baseUrl === openAi ? openAiModel : undefined),
@@ -76,7 +89,10 @@ export function parseConfig(env: Env): Config {
 
 function upstreamOf(env: Env): UpstreamConfig | undefined {
   const apiKey = secret(env, 'OPENAI_API_KEY')
-  const baseUrl = url(env, 'OPENAI_BASE_URL')
+  const baseUrl = url(env, 'OPENAI_BASE_URL', 'http://localhost:11434/v1')
+  if (baseUrl?.endsWith('/chat/completions') === true) {
+    throw new ConfigError('OPENAI_BASE_URL ends in /chat/completions. Leave that out: it usually ends in /v1')
+  }
   if (apiKey === undefined && baseUrl === undefined) return undefined
   return Object.freeze({ baseUrl: baseUrl ?? openAi, apiKey })
 }
@@ -125,12 +141,15 @@ function oneOf<T extends string>(env: Env, name: string, choices: readonly T[], 
   throw new ConfigError(`${name}=${value} must be one of ${choices.join(', ')}`)
 }
 
-function url(env: Env, name: string): string | undefined {
+function url(env: Env, name: string, example: string): string | undefined {
   const value = text(env, name)
   if (value === undefined) return undefined
   const parsed = URL.parse(value)
-  if (parsed === null || !/^https?:$/.test(parsed.protocol) || parsed.search !== '' || parsed.hash !== '') {
-    throw new ConfigError(`${name} must be an address like https://example.com/v1, without "?" and "#"`)
+  if (parsed === null || !/^https?:$/.test(parsed.protocol)) {
+    throw new ConfigError(`${name} must begin with http:// or https://, as in ${example}`)
+  }
+  if (parsed.search !== '' || parsed.hash !== '') {
+    throw new ConfigError(`${name} must have no "?" and no "#", as in ${example}`)
   }
   if (parsed.username !== '' || parsed.password !== '') {
     throw new ConfigError(

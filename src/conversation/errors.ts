@@ -7,13 +7,13 @@ const wording = {
   model_not_found: (d: { model: string }) =>
     `The upstream has no model '${d.model}'. GET /models lists those it has; POST /model chooses one.`,
   no_default_model: () =>
-    'No model is chosen and the upstream lists none. Choose one with POST /model, or start the server with DAEHWA_DEFAULT_MODEL.',
+    'No model is chosen and the upstream lists none. POST /model chooses one; for all clients the operator of this server sets DAEHWA_DEFAULT_MODEL, or corrects OPENAI_BASE_URL, which usually ends in /v1.',
   context_length_exceeded: (d: { needed?: number; limit?: number; model: string }) =>
     d.needed === undefined || d.limit === undefined
       ? `The upstream says that the input is too long for '${d.model}'. Send a shorter one, or choose a model with a larger window.`
       : `The input needs ${d.needed} tokens and '${d.model}' has room for ${d.limit}. Send a shorter one, or choose a model with a larger window.`,
   invalid_api_key: () =>
-    'The API key is missing or wrong. Send it as "Authorization: Bearer <key>" or "x-api-key: <key>".',
+    'The key is missing or wrong. Send the key of this server (its DAEHWA_API_KEY) as "Authorization: Bearer <key>" or "x-api-key: <key>".',
   not_found: (d: { what: string }) => `There is no ${d.what}.`,
   conversation_busy: (d: { waiting: number }) =>
     `${d.waiting} messages of this conversation are waiting already. Try again when some are answered.`,
@@ -26,7 +26,8 @@ const wording = {
   request_timeout: () => 'The request did not arrive whole in time. Send it again.',
   upstream_rate_limited: () => 'The upstream is rate limiting this server. Try again later.',
   upstream_error: (d: { detail: string }) => `The upstream failed: ${d.detail}.`,
-  upstream_auth: () => 'The upstream refused the key of this server. Its operator must check OPENAI_API_KEY.',
+  upstream_auth: () =>
+    'The upstream refused this server: its key is wrong or missing. Its operator must check OPENAI_API_KEY.',
   upstream_bad_response: (d: { detail: string }) =>
     `The upstream sent an answer that cannot be used: ${d.detail}.`,
   upstream_quota: () =>

@@ -6,7 +6,6 @@ import { describeValidation } from './validation.ts'
 export const statusOf: Readonly<Record<ErrorCode, number>> = {
   invalid_request: 400,
   model_not_found: 400,
-  no_default_model: 400,
   context_length_exceeded: 400,
   invalid_api_key: 401,
   not_found: 404,
@@ -20,6 +19,7 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
   internal_error: 500,
   upstream_error: 502,
   upstream_auth: 502,
+  no_default_model: 502,
   upstream_bad_response: 502,
   storage_unavailable: 503,
   upstream_quota: 503,
@@ -56,14 +56,19 @@ export function handleError(thrown: unknown, request: FastifyRequest, reply: Fas
   return reply.code(status).header('x-request-id', request.id).send(errorBody(error, request.id))
 }
 
+/** For a route that is not there; where the path has others, it names them. */
 export function handleNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const route = `${request.method} ${request.url.replace(/\?.*/s, '')}`
+  const url = request.url.replace(/\?.*/s, '')
+  const others = methods.filter((method) => request.server.hasRoute({ method, url }))
+  const hint = others.length > 0 ? `it takes ${others.join(' and ')}` : 'GET /docs lists all'
   return handleError(
-    DaehwaError.of('not_found', { what: `route ${route}: GET /docs lists all` }),
+    DaehwaError.of('not_found', { what: `route ${request.method} ${url}: ${hint}` }),
     request,
     reply,
   )
 }
+
+const methods = ['GET', 'POST', 'PATCH', 'DELETE'] as const
 
 function toDaehwaError(thrown: unknown, request: FastifyRequest): DaehwaError {
   if (thrown instanceof DaehwaError) return thrown

@@ -27,6 +27,7 @@ export function describeValidation(
 
 function problemOf(error: ErrorObject | undefined, subject: string, where: string): string {
   const params: Readonly<Record<string, unknown>> = error?.params ?? {}
+  if (subject === 'The body' && (error?.data ?? null) === null) return 'The request has no body.'
   switch (error?.keyword) {
     case 'required':
       return `The ${where} has no '${String(params['missingProperty'])}'.`
@@ -34,6 +35,9 @@ function problemOf(error: ErrorObject | undefined, subject: string, where: strin
       return `${subject} must be ${withArticle(String(params['type']))}, and is ${kindOf(error.data)}.`
     case 'minLength':
       return `${subject} is empty.`
+    case 'minimum':
+    case 'maximum':
+      return `${subject} must be at ${error.keyword === 'minimum' ? 'least' : 'most'} ${String(params['limit'])}.`
     default:
       return `${subject} ${error?.message ?? 'is not as the schema says'}.`
   }

@@ -1,5 +1,5 @@
 import { chmodSync, mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { DaehwaError } from '../conversation/errors.ts'
 import type { Database, Work } from './database.ts'
@@ -122,7 +122,7 @@ export class SqliteDatabase implements Database {
 
 function open(dir: string): DatabaseSync {
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    makeDir(dir)
     const path = join(dir, 'daehwa.db')
     const db = new DatabaseSync(path, { timeout: 0 })
     chmodSync(path, 0o600)
@@ -139,6 +139,19 @@ function open(dir: string): DatabaseSync {
     throw new DataDirError(
       `the data in ${dir} cannot be opened (${reason}). Check the folder, or set DATA_DIR to another`,
     )
+  }
+}
+
+/** Makes a folder and those above it. (Node's own way never returns where the system forbids it, as in /proc.) */
+function makeDir(dir: string): void {
+  try {
+    mkdirSync(dir, { mode: 0o700 })
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'EEXIST') return
+    if (code !== 'ENOENT' || dirname(dir) === dir) throw error
+    makeDir(dirname(dir))
+    mkdirSync(dir, { mode: 0o700 })
   }
 }
 

@@ -8,8 +8,8 @@ import type { CountTokens } from '../conversation/ports.ts'
 const slice = 512
 /** The words that the encoder remembers; its own choice of 100,000 takes some hundred megabytes. */
 const remembered = 4_096
-/** After so many slices others get their turn: about 5 ms. */
-const slicesAtOnce = 64
+/** After so many slices others get their turn: a few milliseconds. */
+const slicesAtOnce = 16
 
 /**
  * Counts by OpenAI's `o200k_base` encoding: exact for its newer models, near enough for others. The encoding is

@@ -45,7 +45,7 @@ export function demoAnswer(messages: readonly Message[]): string {
   const first = said[0]?.content ?? ''
   if (/\p{Script=Hangul}/u.test(input)) {
     const memory =
-      earlier > 0 ? ` 앞서 오간 메시지 ${earlier}개를 함께 받았고, 그 첫 마디는 "${first}"입니다.` : ''
+      earlier > 0 ? ` 앞서 오간 메시지 ${earlier}개를 함께 받았고, 그중 첫 메시지는 "${first}"입니다.` : ''
     return `[데모] "${input}"라고 하셨습니다.${memory}`
   }
   const memory = earlier > 0 ? ` ${earlier} earlier messages came with it; the first was "${first}".` : ''

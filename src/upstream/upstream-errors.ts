@@ -31,6 +31,10 @@ export function refusal(
       detail: `a redirect (${status}), which is not followed`,
     })
   }
+  if (status === 404) {
+    const detail = 'it answered with status 404, so OPENAI_BASE_URL may be wrong: it usually ends in /v1'
+    return DaehwaError.of('upstream_error', { detail })
+  }
   const word = /^[a-z0-9_.-]{1,64}$/i.exec(string(error['code']) ?? '')?.[0]
   return DaehwaError.of('upstream_error', {
     detail: `it answered with status ${status}${word ? ` (${word})` : ''}`,

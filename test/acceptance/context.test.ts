@@ -33,7 +33,7 @@ describe('what the model is sent', () => {
     ])
   })
 
-  it('is what the history holds, in order, when fifty ask at once', async () => {
+  it('promise 6: is what the history holds, in order, when fifty ask at once', async () => {
     const upstream = await startTranscriptUpstream()
     const client = clientOf((await startServer({ env: { OPENAI_BASE_URL: upstream.baseUrl } })).url)
     const replies = await Promise.all(

@@ -1,7 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { clientOf } from '../support/client.ts'
+import { clientOf, type Reply } from '../support/client.ts'
 import { runToEnd, startServer, temporaryDir } from '../support/start-server.ts'
 import { needsTool } from '../support/tools.ts'
 import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
@@ -35,7 +36,7 @@ it('the model that was chosen survives too', async () => {
   expect((await clientOf(second.url).model('민수')).body).toEqual({ model: 'other' })
 })
 
-it('a turn that was cut off by kill -9 is not in the history, one that waited behind it runs', async () => {
+it('promise 26: a turn that was cut off by kill -9 is not in the history, one that waited behind it runs', async () => {
   const upstream = await startTranscriptUpstream()
   const options = { dataDir: temporaryDir(), env: { OPENAI_BASE_URL: upstream.baseUrl } }
   upstream.faults.push({ stallAfter: 1 })
@@ -43,7 +44,7 @@ it('a turn that was cut off by kill -9 is not in the history, one that waited be
   const lost = [clientOf(first.url).query('민수', 'cut off'), clientOf(first.url).query('민수', 'waiting')]
   lost.forEach((reply) => void reply.catch(() => {}))
   await upstream.arrived(1)
-  await expect.poll(() => acceptedTurns(options.dataDir), { timeout: 5_000 }).toBe(2)
+  await expect.poll(() => acceptedTurns(options.dataDir, ['cut off', 'waiting']), { timeout: 5_000 }).toBe(2)
   await first.end('SIGKILL')
 
   const second = await startServer(options)
@@ -55,13 +56,47 @@ it('a turn that was cut off by kill -9 is not in the history, one that waited be
   expect(upstream.journal.at(-1)?.messages.map(({ content }) => content)).toContain('waiting')
 })
 
-/** Turns that reached the write-ahead log, by their inputs: the file itself is locked while the server lives. */
-function acceptedTurns(dataDir: string): number {
-  const log = readFileSync(join(dataDir, 'daehwa.db-wal')).toString('latin1')
-  return ['cut off', 'waiting'].filter((input) => log.includes(`"content":"${input}"`)).length
+it('promise 26: those that waited run in the order they came, though they came at once', async () => {
+  const upstream = await startTranscriptUpstream()
+  const options = { dataDir: temporaryDir(), env: { OPENAI_BASE_URL: upstream.baseUrl } }
+  upstream.faults.push({ stallAfter: 0 })
+  const first = await startServer(options)
+  const inputs = Array.from({ length: 20 }, (_, n) => `${n}`)
+  const sent = pipeline(first.url, ['running', ...inputs])
+  await upstream.arrived(1)
+  await expect.poll(() => acceptedTurns(options.dataDir, inputs), { timeout: 5_000 }).toBe(20)
+  await first.end('SIGKILL')
+  sent.destroy()
+
+  const { body } = await historyWhen(clientOf((await startServer(options)).url), 40)
+  const kept = body.filter(({ role }: { role: string }) => role === 'user')
+  expect(kept.map(({ content }: { content: string }) => content)).toEqual(inputs)
+})
+
+/** Sends queries of one client over one connection, so that they arrive together and in order. */
+function pipeline(url: string, inputs: readonly string[]): Socket {
+  const request = (input: string) => {
+    const body = JSON.stringify({ input, client_name: '민수' })
+    const head = `POST /query HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n`
+    return `${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  }
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  socket.on('error', () => {}).write(inputs.map(request).join(''))
+  return socket
 }
 
-it('a second process on the same data exits 1 and says what to do', async () => {
+async function historyWhen(client: ReturnType<typeof clientOf>, length: number): Promise<Reply> {
+  await expect.poll(async () => (await client.history('민수')).body.length, { timeout: 10_000 }).toBe(length)
+  return client.history('민수')
+}
+
+/** Turns that reached the write-ahead log, by their inputs: the file itself is locked while the server lives. */
+function acceptedTurns(dataDir: string, inputs: readonly string[]): number {
+  const log = readFileSync(join(dataDir, 'daehwa.db-wal')).toString('latin1')
+  return inputs.filter((input) => log.includes(`"content":"${input}"`)).length
+}
+
+it('promise 5: a second process on the same data exits 1 and says what to do', async () => {
   const first = await startServer()
   const { code, output } = await runToEnd({ dataDir: first.dataDir })
   expect(code).toBe(1)

@@ -18,7 +18,7 @@ beforeEach(async () => {
 /** Sends bytes as they are, and gives back all that comes until the connection closes. */
 async function raw(bytes: string | Buffer): Promise<string> {
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1')
-  socket.end(bytes)
+  socket.write(bytes)
   return readText(socket)
 }
 
@@ -121,14 +121,17 @@ describe('promise 31: a body', () => {
     expect((await client.send('POST', '/query', proto)).body.error).toContain("'__proto__'")
   })
 
-  it.each([['text/plain'], ['application/x-www-form-urlencoded'], ['application/xml'], ['nonsense']])(
-    'of the type %s is a 415 that says what to send',
-    async (type) => {
-      const reply = await post('/query', '{"input":"x","client_name":"a"}', type)
-      expect(reply).toMatch(/^HTTP\/1\.1 415 /)
-      expect(reply).toContain('Content-Type: application/json')
-    },
-  )
+  it.each([
+    ['text/plain'],
+    ['application/x-www-form-urlencoded'],
+    ['application/xml'],
+    ['nonsense'],
+    ['application/json; charset=euc-kr'],
+  ])('of the type %s is a 415 that says what to send', async (type) => {
+    const reply = await post('/query', '{"input":"x","client_name":"a"}', type)
+    expect(reply).toMatch(/^HTTP\/1\.1 415 /)
+    expect(reply).toContain('Content-Type: application/json')
+  })
 
   it.each([
     ['{"input":"x"}', "The body has no 'client_name'. Send, for example, {"],
@@ -142,7 +145,7 @@ describe('promise 31: a body', () => {
     ['{"input":"x","client_name":"a","instructions":""}', "'instructions' is empty."],
     ['[]', 'The body must be an object, and is an array.'],
     ['"x"', 'The body must be an object, and is a string.'],
-    ['', 'The body must be an object, and is null.'],
+    ['', 'The request has no body. Send, for example, {'],
     ['{"input":"x",}', 'The body is not valid JSON.'],
     ['{"input":"secret', 'The body is not valid JSON.'],
   ])('%s is refused with a sentence', async (body, sentence) => {
@@ -160,10 +163,10 @@ describe('promise 31: a body', () => {
 
 describe('a query string', () => {
   it.each([
-    ['/history', "The query string has no 'client_name'. Send, for example, ?client_name=minsu"],
+    ['/history', "The query string has no 'client_name'. Send, for example, ?client_name=minsu&limit=20"],
     ['/history?client_name=a&client_name=b', "'client_name' must be a string, and is an array."],
     ['/history?client_name=a&limit=many', "'limit' must be an integer, and is a string."],
-    ['/history?client_name=a&limit=1', "'limit' must be >= 2."],
+    ['/history?client_name=a&limit=1', "'limit' must be at least 2."],
   ])('%s is refused with a sentence', async (path, sentence) => {
     const reply = await client.send('GET', path)
     expect([reply.status, reply.body.code]).toEqual([400, 'invalid_request'])
@@ -196,6 +199,24 @@ describe('what is no request at all', () => {
     expect((await client.send('GET', '/healthz')).status).toBe(200)
   })
 
+  it('a file that the page has not is a 404, and a header that it cannot serve a 400', async () => {
+    for (const path of ['/docs/static/nope.js', '/docs/static/%00', '/docs/static/%2e%2e/package.json']) {
+      expect(
+        (await raw(`GET ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`)).slice(0, 12),
+        path,
+      ).toMatch(/^HTTP\/1\.1 40[04]$/)
+    }
+    const range = await fetch(`${server.url}/docs/static/index.css`, {
+      headers: { range: 'bytes=99999999-' },
+    })
+    expect([range.status, server.output()]).toEqual([400, expect.not.stringContaining('"level":"error"')])
+  })
+
+  it('an expectation that nobody knows is ignored', async () => {
+    const reply = await raw('GET /healthz HTTP/1.1\r\nhost: a\r\nexpect: tea\r\nconnection: close\r\n\r\n')
+    expect(reply).toMatch(/^HTTP\/1\.1 200 /)
+  })
+
   it('a route that is not there is a 404 in the same shape', async () => {
     for (const [method, path] of [
       ['GET', '/nope'],
@@ -204,6 +225,7 @@ describe('what is no request at all', () => {
     ] as const) {
       const { status, body } = await client.send(method, path)
       expect([status, body.code]).toEqual([404, 'not_found'])
+      if (path !== '/nope') expect(body.error).toMatch(/: it takes (POST|GET)\.$/)
     }
   })
 })

@@ -48,7 +48,7 @@ describe('the key', () => {
     }
   })
 
-  it('is needed to listen beyond loopback, and the refusal says what to do', async () => {
+  it('promise 36: is needed to listen beyond loopback, and the refusal says what to do', async () => {
     const { code, output } = await runToEnd({ env: { HOST: '0.0.0.0' } })
     expect(code).toBe(1)
     expect(output).toMatch(
@@ -62,8 +62,8 @@ describe('a start that cannot be', () => {
     [{ PORT: 'web' }, 'daehwa: PORT=web must be a whole number from 0 to 65535\n'],
     [{ DAEHWA_DURABILITY: 'none' }, 'daehwa: DAEHWA_DURABILITY=none must be one of full, normal\n'],
     [
-      { DATA_DIR: '/dev/null/data' },
-      /^daehwa: the data in \/dev\/null\/data cannot be opened \(.+\)\. Check the folder.+\n$/,
+      { DATA_DIR: '/proc/nowhere' },
+      /^daehwa: the data in \/proc\/nowhere cannot be opened \(.+\)\. Check the folder.+\n$/,
     ],
   ])('for %j ends with 1 and one line', async (env, line) => {
     const { code, output } = await runToEnd({ env })
@@ -77,7 +77,7 @@ describe('a start that cannot be', () => {
     const { code, output } = await runToEnd({ env: { PORT: new URL(server.url).port } })
     expect(code).toBe(1)
     expect(output).toBe(
-      'daehwa: another program listens on this port already. Stop it, or set PORT to another number\n',
+      `daehwa: another program listens on port ${new URL(server.url).port} already. Stop it, or set PORT to another number\n`,
     )
   })
 
@@ -98,7 +98,7 @@ describe('the demo', () => {
   it('works with nothing set, and says everywhere that it is one', async () => {
     const server = await startServer()
     const client = clientOf(server.url)
-    expect((await client.send('GET', '/readyz')).body).toEqual({ status: 'ok', model: 'demo' })
+    expect((await client.send('GET', '/readyz')).body).toEqual({ status: 'ok', demo: true })
     expect((await client.send('GET', '/models')).body.data).toMatchObject([{ id: 'demo' }])
     expect((await client.query('민수', '안녕')).body).toMatchObject({
       model: 'demo',
@@ -106,7 +106,7 @@ describe('the demo', () => {
     })
     const second = await client.query('민수', '또 왔어')
     expect(second.body.response).toBe(
-      '[데모] "또 왔어"라고 하셨습니다. 앞서 오간 메시지 2개를 함께 받았고, 그 첫 마디는 "안녕"입니다.',
+      '[데모] "또 왔어"라고 하셨습니다. 앞서 오간 메시지 2개를 함께 받았고, 그중 첫 메시지는 "안녕"입니다.',
     )
     expect(server.output()).toContain('this is a demo')
   })
@@ -116,14 +116,14 @@ describe('the demo', () => {
     const server = await startServer({ env: { OPENAI_BASE_URL: upstream.baseUrl } })
     expect((await clientOf(server.url).send('GET', '/readyz')).body).toEqual({
       status: 'ok',
-      model: 'upstream',
+      demo: false,
     })
     expect(server.output()).not.toContain('this is a demo')
   })
 })
 
 describe('SIGTERM', () => {
-  it('finishes what runs, refuses what is new, and exits 0', async () => {
+  it('promise 25: finishes what runs, refuses what is new, and exits 0', async () => {
     const upstream = await startTranscriptUpstream()
     const server = await startServer({ env: { OPENAI_BASE_URL: upstream.baseUrl } })
     const client = clientOf(server.url)

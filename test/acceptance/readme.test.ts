@@ -17,11 +17,19 @@ function examples(page: string): { command: string; answer: string }[] {
   }))
 }
 
-/** What differs from run to run, made equal: ids and times. */
-const steady = (text: string): string =>
-  text
-    .replace(/\b(resp|req)_[0-9a-f]{32}\b/g, '$1_…')
-    .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, '<time>')
+/** What differs from run to run, made equal: times, and ids by the order in which they first appear. */
+function steady(texts: readonly string[]): string[] {
+  const seen: string[] = []
+  const nameOf = (id: string) => {
+    if (!seen.includes(id)) seen.push(id)
+    return `<id ${seen.indexOf(id)}>`
+  }
+  return texts.map((text) =>
+    text
+      .replace(/\b(resp|req)_[0-9a-f]{32}\b/g, nameOf)
+      .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, '<time>'),
+  )
+}
 
 describe.each([['README.md'], ['README.ko.md']])('%s', (file) => {
   it('prints the real answer of every curl line, on a fresh server', async () => {
@@ -32,9 +40,9 @@ describe.each([['README.md'], ['README.ko.md']])('%s', (file) => {
     const { url } = await startServer()
     const answers = all.map(({ command }) => {
       const script = command.replaceAll('http://localhost:10000', url)
-      return steady(execFileSync('bash', ['-c', script], { encoding: 'utf8' }))
+      return execFileSync('bash', ['-c', script], { encoding: 'utf8' })
     })
-    expect(answers).toEqual(all.map(({ answer }) => steady(answer)))
+    expect(steady(answers)).toEqual(steady(all.map(({ answer }) => answer)))
     for (const route of ['/models', '/model?', '/model', '/query', '/history', '-X DELETE']) {
       const [path, mark] = route === '/model?' ? ['/model', 'client_name'] : [route, route]
       expect(
@@ -42,6 +50,19 @@ describe.each([['README.md'], ['README.ko.md']])('%s', (file) => {
         route,
       ).toBe(true)
     }
+  })
+
+  it('has a bot that works as printed', async () => {
+    const code = /```js\n([\s\S]*?)```/.exec(read(file))?.[1] ?? ''
+    const { url } = await startServer()
+    const script = code.replace('http://localhost:10000', url)
+    const run = (text: string) =>
+      execFileSync(process.execPath, ['--input-type=module', '-e', text], { encoding: 'utf8' }).trim()
+    const input = /input: '([^']+)'/.exec(code)?.[1] ?? ''
+    expect(run(script)).toContain(`"${input}"`)
+    expect(run(script.replace('client_name', 'name'))).toMatch(
+      /^invalid_request: The body has no 'client_name'/,
+    )
   })
 
   it('lists every setting, and none that is not there', () => {

@@ -125,7 +125,7 @@ describe('while a message is being answered', () => {
     await expect.poll(async () => (await clientOf(server.url).history('a')).body.length).toBe(2)
   })
 
-  it('its history may be cleared: 200 at once, 410 to the one who waits, and nothing comes back', async () => {
+  it('promise 10: its history may be cleared: 200 at once, 410 to the one who waits, and nothing comes back', async () => {
     const upstream = await startTranscriptUpstream()
     const client = clientOf((await startServer({ env: { OPENAI_BASE_URL: upstream.baseUrl } })).url)
     await client.query('민수', 'before')
@@ -144,7 +144,7 @@ describe('while a message is being answered', () => {
     expect(upstream.journal).toHaveLength(3)
   })
 
-  it('its model may be changed: the next message goes to the new one', async () => {
+  it('promise 11: its model may be changed: the next message goes to the new one', async () => {
     const upstream = await startTranscriptUpstream()
     const client = clientOf((await startServer({ env: { OPENAI_BASE_URL: upstream.baseUrl } })).url)
     upstream.faults.push({ delay: 300 })
@@ -155,7 +155,7 @@ describe('while a message is being answered', () => {
     expect((await client.query('민수', 'next')).body.model).toBe('other')
   })
 
-  it('64 more may wait, and the 65th is told to come again', async () => {
+  it('promise 6: 64 more may wait, and the 65th is told to come again', async () => {
     const upstream = await startTranscriptUpstream()
     const client = clientOf((await startServer({ env: { OPENAI_BASE_URL: upstream.baseUrl } })).url)
     upstream.faults.push({ delay: 1_500 })

@@ -87,6 +87,26 @@ it('ends a turn as failed, and frees the conversation, when something fails that
   expect(await store.recover(1)).toEqual([])
 })
 
+it('does not run later what failed because it could not be claimed', async () => {
+  const store = await open()
+  let broken = true
+  const failing: Store = {
+    ...store,
+    claim: () => Promise.reject(new Error('the disk')),
+    abandon: (...args) => (broken ? Promise.reject(new Error('still')) : store.abandon(...args)),
+  }
+  const turns = turnsOver(failing, () => say('fine'))
+  const asked = await Promise.allSettled([
+    turns.ask({ key, input: 'first' }),
+    turns.ask({ key, input: 'second' }),
+  ])
+  expect(asked.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
+  broken = false
+  await wait(1_100)
+  await turns.drain(1_000)
+  expect(await store.recover(1)).toEqual([])
+})
+
 it('fails a turn that waited through a restart and no longer fits its model, and goes on with the next', async () => {
   const store = await open()
   const input = (content: string, tokens: number) => ({
@@ -103,6 +123,19 @@ it('fails a turn that waited through a restart and no longer fits its model, and
     .toEqual(['fits', 'answer'])
   await turns.drain(1_000)
   expect(await store.recover(1)).toEqual([])
+})
+
+it('stops a turn that is cleared in the very moment in which it is claimed', async () => {
+  const store = await open()
+  const turns = turnsOver(store, hang)
+  for (let delay = 0; delay < 12; delay++) {
+    const asked = turns.ask({ key, input: 'hi' }).catch((error: { code: string }) => error.code)
+    for (let tick = 0; tick < delay; tick++) await null
+    await turns.clear(key)
+    await wait(20)
+    await turns.clear(key) // one that was accepted after the first clearing
+    expect(await asked).toBe('history_deleted')
+  }
 })
 
 it('keeps no lane and no timer for conversations that are not in use', async () => {

@@ -66,6 +66,13 @@ describe('the upstream', () => {
       'model_not_found',
     ],
     [{ status: 404, body: '<html>' }, 'upstream_error'],
+    [
+      {
+        status: 400,
+        body: '[{"error":{"message":"The input token count (9) exceeds the maximum number of tokens"}}]',
+      },
+      'context_length_exceeded',
+    ],
     [{ status: 408 }, 'upstream_timeout'],
     [{ status: 500 }, 'upstream_error'],
     [{ status: 503, body: 'x'.repeat(1_000_000) }, 'upstream_error'],
@@ -84,6 +91,7 @@ describe('the upstream', () => {
     ['7', 7],
     [undefined, 1],
     ['soon', 1],
+    ['99999999999999999999999', 86_400],
   ])('that rate limits with Retry-After %s is to be tried after %i s', async (value, seconds) => {
     const { other, upstream } = await start()
     other.faults.push({ status: 429, headers: value === undefined ? {} : { 'retry-after': value } })
@@ -104,6 +112,21 @@ describe('the upstream', () => {
     await expect(answerOf(upstreamAt('http://no-such-host.invalid/v1'))).rejects.toMatchObject({
       code: 'upstream_unavailable',
     })
+  })
+
+  it('that does not speak HTTP sends what cannot be used', async () => {
+    const server = createServer((socket) => socket.on('error', () => {}).end('lol not http\r\n\r\n'))
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    const upstream = upstreamAt(`http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`)
+    await expect(answerOf(upstream)).rejects.toMatchObject({ code: 'upstream_bad_response' })
+  })
+
+  it('may call its JSON whatever it likes', async () => {
+    const { other, upstream } = await start()
+    const body = '{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}'
+    other.faults.push({ status: 200, body, headers: { 'content-type': 'text/plain' } })
+    expect((await answerOf(upstream)).text).toBe('a')
   })
 
   it('closes the connection when it is told to stop, with the reason it was given', async () => {

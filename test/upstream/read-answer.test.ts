@@ -43,9 +43,31 @@ describe('a streamed answer', () => {
     ['content_filter', 'content_filter'],
     ['stop', undefined],
     ['eos', undefined],
+    ['constructor', undefined],
+    ['__proto__', undefined],
   ])('with the finish reason %s is marked %s', async (reason, incomplete) => {
     const answer = await collectAnswer(readStream(bytesOf(delta('ab', reason), done)))
     expect(answer).toMatchObject({ text: 'ab', incomplete })
+  })
+
+  it('joins the parts of a content that comes as a list', async () => {
+    const content = [{ type: 'text', text: 'a' }, { type: 'image' }, { type: 'text', text: 'b' }]
+    const object = { choices: [{ delta: { content }, finish_reason: 'stop' }] }
+    expect((await collectAnswer(readStream(bytesOf(`data: ${JSON.stringify(object)}\n\n`)))).text).toBe('ab')
+  })
+
+  it('is that of the first choice, when there are more', async () => {
+    const choices = [
+      { index: 1, delta: { content: 'other' }, finish_reason: 'stop' },
+      { index: 0, delta: { content: 'right' }, finish_reason: 'stop' },
+    ]
+    const object = JSON.stringify({ choices })
+    expect((await collectAnswer(readStream(bytesOf(`data: ${object}\n\n`)))).text).toBe('right')
+  })
+
+  it('may name a model that no database could keep: it is made clean', async () => {
+    const object = `{"model":"m\\ud800\\u0000","choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}`
+    expect((await collectAnswer(readStream(bytesOf(`data: ${object}\n\n`)))).model).toBe('m\uFFFD')
   })
 
   it('gives a refusal as the answer that it is', async () => {
@@ -75,6 +97,7 @@ describe('a streamed answer', () => {
     [{ message: 'secret', code: 429 }, 'upstream_rate_limited'],
     [{ message: 'secret', code: 'insufficient_quota' }, 'upstream_quota'],
     [{ message: 'secret', type: 'rate_limit_exceeded' }, 'upstream_rate_limited'],
+    [{ message: 'secret', code: 'context_length_exceeded' }, 'context_length_exceeded'],
     ['secret', 'upstream_error'],
   ])('with the error event %j is that fault, and its words stay inside', async (error, code) => {
     const stream = `${delta('half')}data: ${JSON.stringify({ error })}\n\n`
@@ -131,6 +154,11 @@ describe('a streamed answer', () => {
 })
 
 describe('an answer in one piece', () => {
+  it('may begin with a byte order mark', async () => {
+    const body = '\uFEFF{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}'
+    expect((await collectAnswer(readWhole(bytesOf(body)))).text).toBe('a')
+  })
+
   it('is read as it is', async () => {
     const body = JSON.stringify({
       model: 'm',

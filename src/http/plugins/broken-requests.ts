@@ -24,7 +24,7 @@ function problemOf(code: string | undefined): DaehwaError {
   switch (code) {
     case 'HPE_INVALID_URL':
       return invalid(
-        `The address holds characters that must be percent-encoded. With curl, send 'client_name' with -G --data-urlencode "client_name=…".`,
+        `The address holds characters that must be percent-encoded, as encodeURIComponent does. With curl, send 'client_name' with -G --data-urlencode "client_name=…".`,
       )
     case 'HPE_HEADER_OVERFLOW':
       return DaehwaError.of('headers_too_large')

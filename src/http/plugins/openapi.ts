@@ -45,6 +45,9 @@ export async function serveDocument(app: App, { publicUrl }: OpenApiOptions): Pr
     ...document,
     servers: [{ url: publicUrl ?? addressOf(request) }],
   })
+  app.get('/', { schema: { hide: true }, config: { public: true } }, async (_request, reply) =>
+    reply.redirect('/docs/'),
+  )
   app.get('/openapi.json', { schema: { hide: true }, config: { public: true } }, async (request) =>
     withServer(app.swagger(), request),
   )
@@ -56,7 +59,12 @@ export async function serveDocument(app: App, { publicUrl }: OpenApiOptions): Pr
       routePrefix: '/docs',
       staticCSP: pagePolicy,
       uiConfig: { validatorUrl: null },
-      transformSpecification: withServer,
+      theme: { title: 'Daehwa' },
+      // The page can only talk to the server that it came from, whatever others call it.
+      transformSpecification: (document, request) => ({
+        ...document,
+        servers: [{ url: addressOf(request) }],
+      }),
       transformSpecificationClone: false,
     })
   })

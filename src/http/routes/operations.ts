@@ -23,14 +23,12 @@ const readySchema = {
   operationId: 'getReadiness',
   tags: ['operations'],
   summary: 'The server takes work',
+  description: 'Its storage answers and it is not shutting down. The upstream is not asked.',
   response: {
     200: Type.Object(
       {
         status: Type.Literal('ok'),
-        model: Type.Enum(['upstream', 'demo'], {
-          type: 'string',
-          description: '`demo`: no upstream is set, and a stand-in answers',
-        }),
+        demo: Type.Boolean({ description: 'No upstream is set, and the demo model answers' }),
       },
       { description: 'Ready' },
     ),
@@ -46,6 +44,6 @@ export function operationRoutes(app: App, { store, demo, isStopping }: Operation
   app.get('/readyz', { schema: readySchema, config }, async () => {
     if (isStopping()) throw DaehwaError.of('server_shutting_down').after(5)
     await store.ping()
-    return { status: 'ok' as const, model: demo ? ('demo' as const) : ('upstream' as const) }
+    return { status: 'ok' as const, demo }
   })
 }

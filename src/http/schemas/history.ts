@@ -30,7 +30,7 @@ export const getHistorySchema = {
         Type.String({ description: 'Only messages before this turn_id: the first of the page that one has' }),
       ),
     },
-    { examples: [{ client_name: 'minsu' }] },
+    { examples: [{ client_name: 'minsu', limit: '20' }] },
   ),
   response: {
     200: Type.Array(HistoryMessage, { description: '성공적인 응답' }),

@@ -1,0 +1,54 @@
+import { execFileSync } from 'node:child_process'
+import { rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it, onTestFinished } from 'vitest'
+import { clientOf } from '../support/client.ts'
+import { startServer, temporaryDir } from '../support/start-server.ts'
+import { needsTool } from '../support/tools.ts'
+import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
+
+/** A disk of 2 MB. */
+function smallDisk(): string {
+  const dir = temporaryDir()
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', dir])
+  onTestFinished(() => void execFileSync('umount', ['--lazy', dir]))
+  return dir
+}
+
+function fill(dir: string): string {
+  const file = join(dir, 'filler')
+  const { bavail, bsize } = statfsSync(dir)
+  writeFileSync(file, Buffer.alloc(bavail * bsize))
+  return file
+}
+
+it('promise 4: a full disk is a 507, reads still work, and it recovers by itself', async () => {
+  needsTool('mount', () => process.getuid?.() === 0 || 'only root can mount a small disk')
+  const upstream = await startTranscriptUpstream()
+  const dataDir = smallDisk()
+  const env = { OPENAI_BASE_URL: upstream.baseUrl }
+  const server = await startServer({ dataDir, env })
+  const client = clientOf(server.url)
+  expect((await client.query('민수', 'before')).status).toBe(200)
+  upstream.faults.push({ delay: 1_000 })
+  const cut = ['running', 'waiting', 'waiting too'].map((input) => client.query('민수', input))
+  await upstream.arrived(2)
+  const filler = fill(dataDir)
+  for (const reply of await Promise.all(cut))
+    expect([reply.status, reply.body.code]).toEqual([507, 'storage_full'])
+  const refused = await client.query('지수', 'new '.repeat(2_000))
+  expect([refused.status, refused.body.code]).toEqual([507, 'storage_full'])
+  expect((await client.history('민수')).body).toHaveLength(2)
+  expect((await client.send('GET', '/readyz')).status).toBe(200)
+
+  rmSync(filler)
+  await expect.poll(async () => (await client.query('민수', 'after')).status, { timeout: 5_000 }).toBe(200)
+  await server.end('SIGTERM')
+  const asked = upstream.journal.length
+  const again = clientOf((await startServer({ dataDir, env })).url)
+  const { body } = await again.history('민수')
+  expect(
+    body.map(({ role, content }: { role: string; content: string }) => role === 'user' && content),
+  ).toEqual(['before', false, 'after', false])
+  expect(upstream.journal).toHaveLength(asked) // what was answered with 507 does not run later
+})
