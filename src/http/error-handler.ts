@@ -105,4 +105,4 @@ function ofStatus(status = 500): DaehwaError {
 }
 
 const isFastifyError = (thrown: unknown): thrown is FastifyError =>
-  thrown instanceof Error && ('validation' in thrown || 'code' in thrown)
+  thrown instanceof Error && ('validation' in thrown || 'code' in thrown || 'statusCode' in thrown)
