@@ -16,6 +16,7 @@ import { historyRoutes } from './http/routes/history.ts'
 import { modelRoutes } from './http/routes/models.ts'
 import { operationRoutes } from './http/routes/operations.ts'
 import { queryRoute } from './http/routes/query.ts'
+import { turnRoutes } from './http/routes/turns.ts'
 import { validatorCompiler } from './http/validation.ts'
 
 export interface AppDeps {
@@ -63,6 +64,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   await describeRoutes(app, deps.openApi)
   modelRoutes(app, deps)
   queryRoute(app, deps)
+  turnRoutes(app, deps)
   historyRoutes(app, deps)
   operationRoutes(app, deps)
   await serveDocument(app, deps.openApi)

@@ -56,6 +56,7 @@ async function run(config: Config): Promise<void> {
     ...{ store, upstream, models, countTokens, now, log },
     turnTimeout: config.turnTimeout,
     otherWindow: config.contextWindow,
+    maxWaiting: config.maxWaiting,
   })
   const app = await buildApp({
     ...{ store, models, turns, now },

@@ -12,6 +12,8 @@ export interface Config {
   readonly durability: 'full' | 'normal'
   readonly apiKey: string | undefined
   readonly turnTimeout: number
+  /** How many turns may wait in one conversation. */
+  readonly maxWaiting: number
   readonly timeouts: Timeouts
   readonly logLevel: LogLevel
 }
@@ -78,6 +80,7 @@ function readConfig(env: Env): Config {
     durability: oneOf(env, 'DAEHWA_DURABILITY', ['full', 'normal'], 'full'),
     apiKey,
     turnTimeout: whole(env, 'DAEHWA_TURN_TIMEOUT_MS', 300_000, 1, maxTime),
+    maxWaiting: whole(env, 'DAEHWA_MAX_WAITING', 64, 0, 1_000_000),
     timeouts: Object.freeze({
       connect: whole(env, 'DAEHWA_CONNECT_TIMEOUT_MS', 5_000, 1, maxTime),
       firstToken: whole(env, 'DAEHWA_FIRST_TOKEN_TIMEOUT_MS', 60_000, 1, maxTime),

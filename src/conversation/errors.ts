@@ -17,6 +17,9 @@ const wording = {
   not_found: (d: { what: string }) => `There is no ${d.what}.`,
   conversation_busy: (d: { waiting: number }) =>
     `${d.waiting} messages of this conversation are waiting already. Try again when some are answered.`,
+  turn_cancelled: () => 'This message was cancelled before it was answered.',
+  idempotency_key_reused: () =>
+    'This Idempotency-Key was sent before with another body. Send a new key with each new message.',
   history_deleted: () =>
     'The history was cleared while this message was being answered, so its answer was dropped.',
   payload_too_large: (d: { limit: number }) => `The body is over ${d.limit} bytes. Send a smaller one.`,
@@ -69,6 +72,13 @@ export class DaehwaError extends Error {
     return new DaehwaError(code, word(...details))
   }
 
+  /** An error that was kept, with the sentence that it had. */
+  static restore(kept: { code: ErrorCode; message: string; retryAfter?: number | undefined }): DaehwaError {
+    const error = new DaehwaError(kept.code, kept.message)
+    error.retryAfter = kept.retryAfter
+    return error
+  }
+
   /** Sets `retryAfter` in whole seconds, at least 1. */
   after(seconds: number): this {
     this.retryAfter = Math.max(1, Math.ceil(seconds))
@@ -78,6 +88,10 @@ export class DaehwaError extends Error {
 
 /** A value that a caller sent and that cannot be used. `problem` is the whole sentence. */
 export const invalid = (problem: string): DaehwaError => DaehwaError.of('invalid_request', { problem })
+
+/** Any error as one of ours; one that nobody foresaw is an `internal_error`. */
+export const toDaehwaError = (error: unknown): DaehwaError =>
+  error instanceof DaehwaError ? error : DaehwaError.of('internal_error')
 
 /** The code of any error; one that nobody foresaw is an `internal_error`. */
 export const codeOf = (error: unknown): ErrorCode =>

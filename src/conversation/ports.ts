@@ -6,7 +6,7 @@ import type {
   PastTurn,
   Usage,
 } from './conversation.ts'
-import type { ErrorCode } from './errors.ts'
+import type { TurnRecord } from './turn.ts'
 
 /** A turn as it is accepted: the input and the client's settings as they are now. */
 export interface NewTurn {
@@ -15,9 +15,21 @@ export interface NewTurn {
   readonly input: Fragment
   readonly model: string
   readonly instructions: string | undefined
+  readonly idempotency: Idempotency | undefined
   /** Unix milliseconds. */
   readonly at: number
 }
+
+/** What makes a repeated request the same one: the caller's key, and a digest of all that was asked. */
+export interface Idempotency {
+  readonly key: string
+  readonly fingerprint: string
+}
+
+/** `existing`: the request was accepted before, as `turnId`. Otherwise it is kept now, and claimed if so asked. */
+export type Accepted =
+  | { readonly existing: true; readonly turnId: string }
+  | { readonly existing: false; readonly turnId: string; readonly claim: Claim | undefined }
 
 /**
  * The right to answer one turn. `fence` and `epoch` are those of the conversation when the right was given:
@@ -34,15 +46,6 @@ export interface Claim {
   readonly nextSeq: number
 }
 
-export interface FinishedTurn {
-  readonly answer: Fragment
-  readonly incomplete: IncompleteReason | undefined
-  /** The model that answered, as the upstream names it. */
-  readonly model: string
-  readonly usage: Usage | undefined
-  readonly at: number
-}
-
 /**
  * The database. Every method is one transaction: when its promise resolves the change is durable, when it
  * rejects nothing of it is there. It throws `storage_unavailable` and `storage_full`.
@@ -51,22 +54,26 @@ export interface Store {
   /** The model that was set for a client; undefined when none was, or when nobody knows the client. */
   model(key: ConversationKey): Promise<string | undefined>
   setModel(key: ConversationKey, model: string, at: number): Promise<void>
-  /** Keeps a turn as `queued`, before anything goes upstream. */
-  accept(turn: NewTurn): Promise<void>
-  /** `accept` and `claim` in one, for a turn that waits for nobody. */
-  acceptAndClaim(turn: NewTurn, deadline: number): Promise<Claim>
+  /**
+   * Keeps a turn before anything goes upstream: as `queued`, or, with a deadline, claimed in the same moment for a
+   * turn that waits for nobody. A key of the last 24 hours stands for the turn that it made; when that failed and
+   * may be tried again, it is kept anew under its old id. Throws `idempotency_key_reused`.
+   */
+  accept(turn: NewTurn, deadline: number | undefined): Promise<Accepted>
   /** `queued` → `in_progress`, dispatched; undefined when the turn is no longer there to be run. */
   claim(tenant: string, turnId: string, at: number, deadline: number): Promise<Claim | undefined>
-  /** `queued` → `failed`; does nothing when the turn is no longer queued. */
-  abandon(tenant: string, turnId: string, code: ErrorCode, at: number): Promise<void>
+  /** `queued` → failed or cancelled; does nothing when the turn is no longer queued. */
+  endQueued(tenant: string, turn: TurnRecord): Promise<void>
+  /** A turn of this tenant; undefined when there is none, or its history was cleared. */
+  turn(tenant: string, turnId: string): Promise<TurnRecord | undefined>
   /** How large the `count` turns before `beforeSeq` are, newest first. */
   turnsBefore(claim: Claim, beforeSeq: number, count: number): Promise<PastTurn[]>
   /** The items of the turns from `fromSeq` on, oldest first, as they go upstream. */
   itemsFrom(claim: Claim, fromSeq: number): Promise<Fragment[]>
   /** Puts both messages into the history; false, and nothing is kept, when the claim is not the newest. */
-  commit(claim: Claim, turn: FinishedTurn): Promise<boolean>
+  commit(claim: Claim, turn: TurnRecord, answer: Fragment): Promise<boolean>
   /** Ends a turn without its messages entering the history. Does nothing when the claim is not the newest. */
-  fail(claim: Claim, code: ErrorCode, at: number): Promise<void>
+  end(claim: Claim, turn: TurnRecord): Promise<void>
   /**
    * The messages of whole turns, oldest first, in pages that fit into memory: the newest `turns` of them (all
    * when undefined), of those before the turn `before`. Empty for an unknown client, and before an unknown turn.
@@ -92,6 +99,7 @@ export interface QueuedTurn {
   readonly input: Fragment
   readonly model: string
   readonly instructions: string | undefined
+  readonly at: number
 }
 
 export interface ModelRequest {

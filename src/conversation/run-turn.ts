@@ -1,9 +1,10 @@
 import { type Context, chooseContext, type Frame } from './choose-context.ts'
-import { type CollectedAnswer, collectAnswer } from './collect-answer.ts'
 import { messageTokens } from './context-window.ts'
-import { type IncompleteReason, messageJson, type Usage } from './conversation.ts'
-import { codeOf, DaehwaError } from './errors.ts'
-import type { Claim, CountTokens, Log, Now, Store, Upstream } from './ports.ts'
+import { messageJson } from './conversation.ts'
+import { codeOf, DaehwaError, toDaehwaError } from './errors.ts'
+import type { LiveTurn } from './live-turn.ts'
+import type { Claim, CountTokens, Log, ModelEvent, Now, Store, Upstream } from './ports.ts'
+import type { TurnRecord } from './turn.ts'
 
 /** How often a turn is asked again with a shorter past when the upstream finds the context too long. */
 const maxShrinks = 2
@@ -18,59 +19,72 @@ export interface RunDeps {
   readonly turnTimeout: number
 }
 
-/** A turn that has its answer; both are in the history. */
-export interface Answer {
-  readonly turnId: string
-  readonly text: string
-  readonly model: string
-  readonly usage: Usage | undefined
-  readonly incomplete: IncompleteReason | undefined
-}
-
 /**
- * Answers a claimed turn: chooses its context, asks the upstream, commits. It ends in the store whatever
- * happens; `abort` ends it early, with its reason as the error.
+ * Answers a claimed turn: chooses its context, asks the upstream, commits. It never throws: however the turn ends,
+ * it ends in the store and for its followers. `abort` ends it early, with its reason as the error.
  */
 export async function runTurn(
   deps: RunDeps,
   claim: Claim,
-  turn: { readonly model: string },
+  live: LiveTurn,
   frame: () => Frame | Promise<Frame>,
   abort: AbortController,
-): Promise<Answer> {
-  const { store, countTokens, now, turnTimeout } = deps
+): Promise<void> {
+  const { log, now, turnTimeout } = deps
   const tooLong = DaehwaError.of('upstream_timeout', { detail: `the turn took over ${turnTimeout} ms` })
   const timer = setTimeout(() => abort.abort(tooLong), turnTimeout)
+  live.start(now())
   try {
-    const collected = await answer(deps, claim, turn.model, await frame(), abort.signal)
-    const { text, incomplete, usage, model = turn.model } = collected
-    const item = { json: messageJson('assistant', text), tokens: messageTokens(await countTokens(text)) }
-    const kept = await store.commit(claim, { answer: item, incomplete, model, usage, at: now() })
-    if (!kept) throw DaehwaError.of('history_deleted')
-    return { turnId: claim.turnId, text, model, usage, incomplete }
+    const finish = await answer(deps, claim, live, await frame(), abort.signal)
+    live.end(await commit(deps, claim, live, finish))
   } catch (error) {
-    await fail(deps, claim, error)
-    throw error
+    if (codeOf(error) === 'internal_error') log.error({ turn: claim.turnId, err: error }, 'a turn failed')
+    const record = failed(live, error, now())
+    await keepFailure(deps, claim, record)
+    live.end(record)
   } finally {
     clearTimeout(timer)
   }
 }
 
+/** A turn as it ends by an error, with what had come of its answer. */
+export function failed(live: LiveTurn, cause: unknown, at: number): TurnRecord {
+  const { code, message, retryAfter } = toDaehwaError(cause)
+  const error = { code, message, retryAfter }
+  const cancelled = error.code === 'turn_cancelled' || error.code === 'history_deleted'
+  const output = error.code === 'history_deleted' ? { text: '', pieces: [] } : live.output
+  return { ...live.record, ...output, status: cancelled ? 'cancelled' : 'failed', error, endedAt: at }
+}
+
+type Finish = Extract<ModelEvent, { type: 'finish' }>
+
+async function commit(deps: RunDeps, claim: Claim, live: LiveTurn, finish: Finish): Promise<TurnRecord> {
+  const { store, countTokens, now } = deps
+  const { incomplete, usage, model = live.record.model } = finish
+  const { text, pieces } = live.output
+  const status = incomplete === undefined ? 'completed' : 'incomplete'
+  const tokens = messageTokens(await countTokens(text))
+  const record = { ...live.record, status, text, pieces, incomplete, usage, model, endedAt: now() } as const
+  if (await store.commit(claim, record, { json: messageJson('assistant', text), tokens })) return record
+  return failed(live, DaehwaError.of('history_deleted'), now())
+}
+
 async function answer(
   { store, upstream, log }: RunDeps,
   claim: Claim,
-  model: string,
+  live: LiveTurn,
   frame: Frame,
   signal: AbortSignal,
-): Promise<CollectedAnswer> {
+): Promise<Finish> {
+  const { model } = live.record
   let { room } = frame
   for (let shrinks = 0; ; shrinks++) {
     const context = await chooseContext(store, claim, frame, room)
     signal.throwIfAborted()
     try {
-      return await collectAnswer(upstream.answer({ model, messages: context.messages }, signal))
+      return await collect(upstream.answer({ model, messages: context.messages }, signal), live)
     } catch (error) {
-      if (!mayShrink(error, context, shrinks)) throw error
+      if (!mayShrink(error, context, shrinks) || live.output.pieces.length > 0) throw error
       room = shrinks + 1 < maxShrinks ? Math.floor(context.pastTokens / 4) : 0
       log.warn(
         { turn: claim.turnId, model, room },
@@ -80,13 +94,27 @@ async function answer(
   }
 }
 
+/** Hands the pieces of an answer to the turn's followers. An answer over 8 MiB is cut there, and says so. */
+async function collect(events: AsyncIterable<ModelEvent>, live: LiveTurn): Promise<Finish> {
+  for await (const event of events) {
+    if (event.type === 'finish') {
+      live.finish()
+      return event
+    }
+    if (!live.add(event.text)) {
+      return { type: 'finish', incomplete: 'max_output_bytes', usage: undefined, model: undefined }
+    }
+  }
+  throw DaehwaError.of('upstream_bad_response', { detail: 'it ended without a finish reason' })
+}
+
 const mayShrink = (error: unknown, { pastTokens }: Context, shrinks: number): boolean =>
   codeOf(error) === 'context_length_exceeded' && pastTokens > 0 && shrinks < maxShrinks
 
-async function fail({ store, now, log }: RunDeps, claim: Claim, error: unknown): Promise<void> {
+async function keepFailure({ store, log }: RunDeps, claim: Claim, record: TurnRecord): Promise<void> {
   try {
-    await store.fail(claim, codeOf(error), now())
-  } catch (failure) {
-    log.error({ turn: claim.turnId, code: codeOf(failure) }, 'the end of a turn could not be stored')
+    await store.end(claim, record)
+  } catch (error) {
+    log.error({ turn: claim.turnId, code: codeOf(error) }, 'the end of a turn could not be stored')
   }
 }

@@ -14,3 +14,23 @@ export function checkText(text: string): void {
 export function cleanText(text: string): string {
   return text.toWellFormed().replaceAll('\0', '')
 }
+
+/** Cleans a text that comes in pieces, which may be cut between the halves of a surrogate pair. */
+export class TextCleaner {
+  #held = ''
+
+  /** The next piece; a half at its end is held back until the other one comes. */
+  push(piece: string): string {
+    const text = this.#held + piece
+    const cut = /[\uD800-\uDBFF]$/.test(text) ? text.length - 1 : text.length
+    this.#held = text.slice(cut)
+    return cleanText(text.slice(0, cut))
+  }
+
+  /** What is still held back. */
+  end(): string {
+    const rest = cleanText(this.#held)
+    this.#held = ''
+    return rest
+  }
+}

@@ -1,30 +1,35 @@
-import { type Frame, frameContext } from './choose-context.ts'
-import { messageTokens } from './context-window.ts'
-import { type ConversationKey, messageJson } from './conversation.ts'
-import { codeOf, DaehwaError, invalid } from './errors.ts'
+import type { Frame } from './choose-context.ts'
+import type { ConversationKey } from './conversation.ts'
+import { codeOf, DaehwaError } from './errors.ts'
+import { endedTurn, type Followable } from './follow-turn.ts'
 import { OrderedIds } from './ids.ts'
 import { Lanes, type Place } from './lanes.ts'
-import { checkModelName, type Models } from './models.ts'
+import { LiveTurn } from './live-turn.ts'
+import { type Ask, frameOf, type NewTurnDeps, newTurn, recordOf } from './new-turn.ts'
 import type { Claim, NewTurn, QueuedTurn } from './ports.ts'
-import { type Answer, type RunDeps, runTurn } from './run-turn.ts'
+import { failed, type RunDeps, runTurn } from './run-turn.ts'
+import type { TurnRecord } from './turn.ts'
 
-/** How many turns may wait in one conversation. */
-const maxWaiting = 64
 /** Milliseconds between two tries to end a turn in a storage that fails. */
-const abandonAgain = 1_000
+const endAgain = 1_000
 
-export interface TurnsDeps extends RunDeps {
-  readonly models: Models
-  /** The window of a model that is not well known, in tokens. */
-  readonly otherWindow: number
+export interface TurnsDeps extends RunDeps, NewTurnDeps {
+  /** How many turns may wait in one conversation. */
+  readonly maxWaiting: number
 }
 
-/** One input of a client. `model` and `instructions` hold for this turn alone. */
-export interface Ask {
-  readonly key: ConversationKey
-  readonly input: string
-  readonly model?: string | undefined
-  readonly instructions?: string | undefined
+/** A turn that was accepted, now or (`replayed`) by an earlier request with the same key. */
+export interface Begun {
+  readonly turn: Followable
+  readonly replayed: boolean
+}
+
+/** A turn on its way through its lane. */
+interface Visit {
+  readonly tenant: string
+  readonly place: Place
+  readonly abort: AbortController
+  readonly live: LiveTurn
 }
 
 /** Runs turns: one at a time per conversation, in the order they came, whether or not somebody still listens. */
@@ -33,7 +38,7 @@ export class Turns {
   readonly #lanes = new Lanes()
   readonly #ids = new OrderedIds()
   /** Every turn that has not ended here, waiting ones too, by id. */
-  readonly #live = new Map<string, AbortController>()
+  readonly #visits = new Map<string, Visit>()
   readonly #unfinished = new Set<Promise<unknown>>()
   #draining = false
 
@@ -42,24 +47,50 @@ export class Turns {
   }
 
   /**
-   * Asks the model with the conversation so far as context. The input is durable before the model is asked,
-   * the answer before this resolves; when it rejects, neither is in the history.
+   * Takes an input: when this resolves it is durable, and the turn goes on by itself. What cannot be taken is
+   * thrown before anything is kept.
    */
-  ask(ask: Ask): Promise<Answer> {
-    if (this.#draining) return Promise.reject(DaehwaError.of('server_shutting_down').after(5))
+  async begin(ask: Ask): Promise<Begun> {
+    if (this.#draining) throw DaehwaError.of('server_shutting_down').after(5)
     const id = this.#ids.next('resp', this.#deps.now()) // made when the place is taken: ids sort as places do
-    return this.#inLane(ask.key, id, maxWaiting, async (visit) => {
-      const turn = await this.#newTurn(id, ask)
-      const frame = await this.#frame(turn) // before it is kept: an input that is too long leaves no trace
-      const claim = await this.#claim(visit, turn)
-      return runTurn(this.#deps, claim, turn, () => frame, visit.abort)
-    })
+    const place = this.#enter(ask)
+    try {
+      const turn = await newTurn(this.#deps, id, ask)
+      const frame = await frameOf(this.#deps, turn) // before it is kept: an input that is too long leaves no trace
+      const { store, now, turnTimeout } = this.#deps
+      const accepted = await store.accept(turn, place.first ? now() + turnTimeout : undefined)
+      if (accepted.existing) {
+        place.leave()
+        return { turn: await this.find(ask.key.tenant, accepted.turnId), replayed: true }
+      }
+      const kept = { ...turn, id: accepted.turnId }
+      return { turn: this.#carry(place, kept, accepted.claim, () => frame), replayed: false }
+    } catch (error) {
+      place.leave()
+      throw error
+    }
+  }
+
+  /** A turn of this tenant, running or ended. @throws DaehwaError `not_found` */
+  async find(tenant: string, id: string): Promise<Followable> {
+    const visit = this.#visits.get(id)
+    if (visit?.tenant === tenant) return visit.live
+    const record = await this.#deps.store.turn(tenant, id)
+    if (record === undefined) throw DaehwaError.of('not_found', { what: 'such turn' })
+    return endedTurn(record)
+  }
+
+  /** Stops a turn, waiting or running; one that has ended stays as it is. Resolves when it has ended. */
+  async cancel(tenant: string, id: string): Promise<TurnRecord> {
+    const turn = await this.find(tenant, id)
+    this.#visits.get(id)?.abort.abort(DaehwaError.of('turn_cancelled'))
+    return turn.ended
   }
 
   /** Erases a history. What is being answered for it is stopped and never enters it. */
   async clear(key: ConversationKey): Promise<number> {
     const { messages, turns } = await this.#deps.store.clear(key, this.#deps.now())
-    for (const id of turns) this.#live.get(id)?.abort(DaehwaError.of('history_deleted'))
+    for (const id of turns) this.#visits.get(id)?.abort.abort(DaehwaError.of('history_deleted'))
     return messages
   }
 
@@ -69,12 +100,8 @@ export class Turns {
     const queued = await store.recover(now())
     if (queued.length > 0) log.info({ turns: queued.length }, 'running the turns that were waiting')
     for (const turn of queued) {
-      this.#inLane(turn.key, turn.id, Number.POSITIVE_INFINITY, async (visit) => {
-        const claim = await this.#claimQueued(visit, turn)
-        return runTurn(this.#deps, claim, turn, () => this.#frame(turn), visit.abort)
-      }).catch((error: unknown) => {
-        log.warn({ turn: turn.id, code: codeOf(error) }, 'a turn that was waiting failed')
-      })
+      const place = this.#lanes.enter(laneOf(turn.key), Number.POSITIVE_INFINITY)
+      this.#carry(place, turn, undefined, () => frameOf(this.#deps, turn))
     }
   }
 
@@ -82,26 +109,83 @@ export class Turns {
   async drain(grace: number): Promise<void> {
     this.#draining = true
     const timer = setTimeout(() => {
-      for (const abort of this.#live.values()) abort.abort(DaehwaError.of('server_shutting_down'))
+      for (const { abort } of this.#visits.values()) abort.abort(DaehwaError.of('server_shutting_down'))
     }, grace)
     while (this.#unfinished.size > 0) await Promise.allSettled(this.#unfinished)
     clearTimeout(timer)
   }
 
-  async #inLane<T>(
-    key: ConversationKey,
-    id: string,
-    maxWaiting: number,
-    work: (visit: Visit) => Promise<T>,
-  ): Promise<T> {
-    const place = this.#lanes.enter(`${key.tenant}\0${key.client}`, maxWaiting)
+  #enter({ key, strategy = 'enqueue' }: Ask): Place {
+    const lane = laneOf(key)
+    if (strategy === 'enqueue') return this.#lanes.enter(lane, this.#deps.maxWaiting)
+    if (strategy === 'reject') return this.#lanes.enter(lane, 0)
+    const place = this.#lanes.enter(lane, this.#deps.maxWaiting, true)
+    for (const visit of this.#visits.values()) {
+      if (visit.place.lane === lane && visit.place.entered)
+        visit.abort.abort(DaehwaError.of('turn_cancelled'))
+    }
+    return place
+  }
+
+  /** Lets a turn go its way: it waits, runs and ends, and leaves its lane. */
+  #carry(
+    place: Place,
+    turn: NewTurn | QueuedTurn,
+    claimed: Claim | undefined,
+    frame: () => Frame | Promise<Frame>,
+  ): LiveTurn {
     const abort = new AbortController()
-    this.#live.set(id, abort)
-    const done = work({ place, abort }).finally(() => {
-      place.leave()
-      this.#live.delete(id)
-    })
-    return this.#track(done)
+    const live = new LiveTurn(recordOf(turn))
+    const visit = { tenant: turn.key.tenant, place, abort, live }
+    this.#visits.set(turn.id, visit)
+    const run = async () => {
+      try {
+        const claim = claimed ?? (await this.#claim(visit, turn))
+        if (claim !== undefined) await runTurn(this.#deps, claim, live, frame, abort)
+      } finally {
+        place.leave()
+        this.#visits.delete(turn.id)
+      }
+    }
+    void this.#track(run())
+    return live
+  }
+
+  /** Waits for the turn's time to come; when it does not come any more, the turn is ended here. */
+  async #claim({ place, abort, live }: Visit, { id, key }: NewTurn | QueuedTurn): Promise<Claim | undefined> {
+    const { store, now, turnTimeout } = this.#deps
+    const aborted = new Promise<void>((resolve) => abort.signal.addEventListener('abort', () => resolve()))
+    try {
+      await Promise.race([place.ready, aborted])
+      abort.signal.throwIfAborted()
+      const claim = await store.claim(key.tenant, id, now(), now() + turnTimeout)
+      if (claim === undefined) throw DaehwaError.of('history_deleted')
+      return claim
+    } catch (error) {
+      const record = failed(live, error, now())
+      await this.#endQueued(key.tenant, record)
+      live.end(record)
+      return undefined
+    }
+  }
+
+  /**
+   * Ends a turn that was kept and could not be begun, so that no restart runs what its sender was told had failed.
+   * Where the storage fails, it is tried again until it takes this.
+   */
+  async #endQueued(tenant: string, record: TurnRecord): Promise<void> {
+    const { store, log } = this.#deps
+    try {
+      await store.endQueued(tenant, record)
+    } catch (error) {
+      log.error(
+        { turn: record.id, code: codeOf(error) },
+        'a turn that failed could not be ended in the storage yet',
+      )
+      if (this.#draining) return
+      const again = new Promise((resolve) => setTimeout(resolve, endAgain))
+      void this.#track(again.then(() => this.#endQueued(tenant, record)))
+    }
   }
 
   #track<T>(work: Promise<T>): Promise<T> {
@@ -109,72 +193,6 @@ export class Turns {
     this.#unfinished.add(tracked)
     return tracked
   }
-
-  async #newTurn(id: string, { key, input, model, instructions }: Ask): Promise<NewTurn> {
-    if (input.length === 0) throw invalid("'input' is empty. Send the text that the model is to answer.")
-    if (model !== undefined) checkModelName(model)
-    const { store, models, countTokens, now } = this.#deps
-    const at = now()
-    const tokens = messageTokens(await countTokens(input))
-    return {
-      id,
-      key,
-      input: { json: messageJson('user', input), tokens },
-      model: model ?? (await store.model(key)) ?? (await models.default()),
-      instructions,
-      at,
-    }
-  }
-
-  #frame(turn: NewTurn | QueuedTurn): Promise<Frame> {
-    return frameContext({ ...turn, otherWindow: this.#deps.otherWindow }, this.#deps.countTokens)
-  }
-
-  async #claim(visit: Visit, turn: NewTurn): Promise<Claim> {
-    const { store, now, turnTimeout } = this.#deps
-    if (visit.place.first) return store.acceptAndClaim(turn, now() + turnTimeout)
-    await store.accept(turn)
-    return this.#claimQueued(visit, turn)
-  }
-
-  async #claimQueued({ place }: Visit, { id, key }: NewTurn | QueuedTurn): Promise<Claim> {
-    const { store, now, turnTimeout } = this.#deps
-    await place.ready
-    let claim: Claim | undefined
-    try {
-      claim = await store.claim(key.tenant, id, now(), now() + turnTimeout)
-    } catch (error) {
-      void this.#track(this.#abandon(key.tenant, id, error))
-      throw error
-    }
-    if (claim === undefined) throw DaehwaError.of('history_deleted')
-    return claim
-  }
-
-  /**
-   * Ends a turn that was kept and could not be begun, so that no restart runs what its sender was told had failed.
-   * The storage has just failed; it is tried again until it takes this.
-   */
-  async #abandon(tenant: string, id: string, reason: unknown): Promise<void> {
-    const { store, now, log } = this.#deps
-    for (;;) {
-      try {
-        await store.abandon(tenant, id, codeOf(reason), now())
-        return
-      } catch (error) {
-        log.error(
-          { turn: id, code: codeOf(error) },
-          'a turn that failed could not be ended in the storage yet',
-        )
-        if (this.#draining) return
-        await new Promise((resolve) => setTimeout(resolve, abandonAgain))
-      }
-    }
-  }
 }
 
-/** A turn on its way through its lane. */
-interface Visit {
-  readonly place: Place
-  readonly abort: AbortController
-}
+const laneOf = ({ tenant, client }: ConversationKey): string => `${tenant}\0${client}`

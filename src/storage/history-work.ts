@@ -6,9 +6,11 @@ import type {
   IncompleteReason,
   PastTurn,
 } from '../conversation/conversation.ts'
+import { DaehwaError } from '../conversation/errors.ts'
 import { newId } from '../conversation/ids.ts'
 import type { Claim, Cleared } from '../conversation/ports.ts'
 import { all, first, type Work } from './database.ts'
+import { before } from './statuses.ts'
 
 /** How much of a history is read at once: so many turns, or about so many tokens, whichever comes first. */
 const page = { turns: 64, tokens: 200_000 }
@@ -91,19 +93,21 @@ export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cl
   )
   if (conversation === undefined) return { messages: 0, turns: [] }
   const { id } = conversation
-  const ended = yield* all<{ id: string }>(
-    `UPDATE turns SET status = 'cancelled', error_code = 'history_deleted', ended_at = ?, input = NULL,
-       instructions = NULL
-     WHERE tenant = ? AND conversation = ? AND status IN ('queued', 'in_progress') RETURNING id`,
-    ...[at, tenant, id],
-  )
   const counted = yield* first<{ count: number }>(
     "SELECT count(*) AS count FROM items WHERE tenant = ? AND conversation = ? AND type = 'message'",
     ...[tenant, id],
   )
+  const open = before('cancel')
   yield* all(
-    'DELETE FROM turns WHERE tenant = ? AND id IN (SELECT turn_id FROM items WHERE tenant = ? AND conversation = ?)',
-    ...[tenant, tenant, id],
+    `DELETE FROM turns WHERE tenant = ? AND conversation = ? AND status NOT IN (${open})`,
+    ...[tenant, id],
+  )
+  const { code, message } = DaehwaError.of('history_deleted')
+  const ended = yield* all<{ id: string }>(
+    `UPDATE turns SET status = 'cancelled', error_code = ?, error_message = ?, ended_at = ?, input = NULL,
+       instructions = NULL
+     WHERE tenant = ? AND conversation = ? AND status IN (${open}) RETURNING id`,
+    ...[code, message, at, tenant, id],
   )
   yield* all('DELETE FROM items WHERE tenant = ? AND conversation = ?', tenant, id)
   return { messages: counted?.count ?? 0, turns: ended.map((turn) => turn.id) }

@@ -1,6 +1,8 @@
 import type { Store } from '../conversation/ports.ts'
+import { accept } from './accept-turn.ts'
 import { all, type Database } from './database.ts'
 import * as history from './history-work.ts'
+import { readTurn } from './read-turn.ts'
 import * as turn from './turn-work.ts'
 
 /** The store over any database that runs work. */
@@ -8,13 +10,13 @@ export function sqlStore(database: Database): Store {
   return {
     model: (key) => database.read(() => history.model(key)),
     setModel: (key, model, at) => database.write(() => history.setModel(key, model, at)),
-    accept: (newTurn) => database.write(() => turn.accept(newTurn)),
-    acceptAndClaim: (newTurn, deadline) => database.write(() => turn.acceptAndClaim(newTurn, deadline)),
+    accept: (newTurn, deadline) => database.write(() => accept(newTurn, deadline)),
     claim: (tenant, id, at, deadline) => database.write(() => turn.claim(tenant, id, at, deadline)),
+    endQueued: (tenant, record) => database.write(() => turn.endQueued(tenant, record)),
+    turn: (tenant, id) => database.read(() => readTurn(tenant, id)),
     turnsBefore: (claim, before, count) => database.read(() => history.turnsBefore(claim, before, count)),
-    commit: (claim, finished) => database.write(() => turn.commit(claim, finished)),
-    fail: (claim, code, at) => database.write(() => turn.fail(claim, code, at)),
-    abandon: (tenant, id, code, at) => database.write(() => turn.abandon(tenant, id, code, at)),
+    commit: (claim, record, answer) => database.write(() => turn.commit(claim, record, answer)),
+    end: (claim, record) => database.write(() => turn.end(claim, record)),
     itemsFrom: (claim, from) => database.read(() => history.itemsFrom(claim, from)),
     async *history(key, turns, before) {
       let range = await database.read(() => history.historyRange(key, turns, before))

@@ -14,6 +14,7 @@ describe('settings', () => {
       durability: 'full',
       apiKey: undefined,
       turnTimeout: 300_000,
+      maxWaiting: 64,
       timeouts: { connect: 5_000, firstToken: 60_000, idle: 60_000 },
       logLevel: 'info',
     })

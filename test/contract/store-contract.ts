@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { ConversationKey } from '../../src/conversation/conversation.ts'
-import type { Claim, FinishedTurn, NewTurn, Store } from '../../src/conversation/ports.ts'
+import type { ErrorCode } from '../../src/conversation/errors.ts'
+import { recordOf } from '../../src/conversation/new-turn.ts'
+import type { Claim, NewTurn, Store } from '../../src/conversation/ports.ts'
+import type { TurnRecord } from '../../src/conversation/turn.ts'
 import { historyOf } from '../support/history-of.ts'
 
 /** What a database must let the suite do to it. */
@@ -68,7 +71,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const { store } = await open()
       const key = someone()
       for (let n = 0; n < 5; n++) await finish(store, key, `q${n}`, `a${n}`)
-      const claim = await store.acceptAndClaim(turn(key, 'now'), 9)
+      const claim = await begin(store, turn(key, 'now'))
       expect([claim.firstSeq, claim.nextSeq]).toEqual([0, 5])
       expect(await store.turnsBefore(claim, 4, 2)).toEqual([
         { seq: 3, tokens: [2, 2] },
@@ -96,19 +99,22 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('lets nothing of a failed turn into the history or a context', async () => {
       const { store } = await open()
       const key = someone()
-      const claim = await store.acceptAndClaim(turn(key, 'lost'), 9)
-      await store.fail(claim, 'upstream_error', 2)
+      const claim = await begin(store, turn(key, 'lost'))
+      await store.end(claim, failure(claim.turnId, 'upstream_bad_response'))
       expect(await historyOf(store, key)).toEqual([])
-      expect(await store.commit(claim, answer('too late'))).toBe(false)
-      expect((await store.acceptAndClaim(turn(key, 'next'), 9)).nextSeq).toBe(0)
+      expect(await commit(store, claim, answer('too late'))).toBe(false)
+      expect((await begin(store, turn(key, 'next'))).nextSeq).toBe(0)
       expect(await historyOf(store, key)).toEqual([])
     })
 
     it('commits once', async () => {
       const { store } = await open()
       const key = someone()
-      const claim = await store.acceptAndClaim(turn(key, 'q'), 9)
-      const results = await Promise.all([store.commit(claim, answer('a')), store.commit(claim, answer('a'))])
+      const claim = await begin(store, turn(key, 'q'))
+      const results = await Promise.all([
+        commit(store, claim, answer('a')),
+        commit(store, claim, answer('a')),
+      ])
       expect(results.toSorted()).toEqual([false, true])
       expect(await historyOf(store, key)).toHaveLength(2)
     })
@@ -116,20 +122,20 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('discards the commit of one who lost the conversation to a newer claim', async () => {
       const { store } = await open()
       const key = someone()
-      const old = await store.acceptAndClaim(turn(key, 'old'), 9)
-      const newer = await store.acceptAndClaim(turn(key, 'new'), 9)
+      const old = await begin(store, turn(key, 'old'))
+      const newer = await begin(store, turn(key, 'new'))
       expect(newer.fence).toBeGreaterThan(old.fence)
-      expect(await store.commit(old, answer('old'))).toBe(false)
-      await store.fail(old, 'internal_error', 3)
-      expect(await store.commit(newer, answer('new'))).toBe(true)
+      expect(await commit(store, old, answer('old'))).toBe(false)
+      await store.end(old, failure(old.turnId, 'internal_error'))
+      expect(await commit(store, newer, answer('new'))).toBe(true)
       expect(contents(await historyOf(store, key))).toEqual(['new', 'new'])
     })
 
     it('marks an answer that was cut short', async () => {
       const { store } = await open()
       const key = someone()
-      const claim = await store.acceptAndClaim(turn(key, 'q'), 9)
-      await store.commit(claim, { ...answer('half'), incomplete: 'max_output_tokens' })
+      const claim = await begin(store, turn(key, 'q'))
+      await commit(store, claim, { ...answer('half'), incomplete: 'max_output_tokens' })
       expect((await historyOf(store, key)).map(({ incomplete }) => incomplete)).toEqual([
         undefined,
         'max_output_tokens',
@@ -140,11 +146,11 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const { store } = await open()
       const key = someone()
       await finish(store, key, 'q', 'a')
-      const running = await store.acceptAndClaim(turn(key, 'running'), 9)
+      const running = await begin(store, turn(key, 'running'))
       const waiting = turn(key, 'waiting')
-      await store.accept(waiting)
+      await store.accept(waiting, undefined)
       expect(await store.clear(key, 5)).toEqual({ messages: 2, turns: [running.turnId, waiting.id] })
-      expect(await store.commit(running, answer('ghost'))).toBe(false)
+      expect(await commit(store, running, answer('ghost'))).toBe(false)
       expect(await store.claim(key.tenant, waiting.id, 6, 9)).toBeUndefined()
       expect(await historyOf(store, key)).toEqual([])
       expect(await store.turnsBefore(running, running.nextSeq, 64)).toEqual([])
@@ -158,14 +164,14 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('ends a waiting turn that is not to run, and no other', async () => {
       const { store, reopen } = await open()
       const [waiting, other] = [turn(someone(), 'waiting'), turn(someone(), 'other')]
-      await store.accept(waiting)
-      await store.accept(other)
-      const running = await store.acceptAndClaim(turn(someone(), 'running'), 9)
-      await store.abandon('another', other.id, 'storage_full', 3)
-      await store.abandon(waiting.key.tenant, waiting.id, 'storage_full', 3)
-      await store.abandon(running.tenant, running.turnId, 'storage_full', 3)
+      await store.accept(waiting, undefined)
+      await store.accept(other, undefined)
+      const running = await begin(store, turn(someone(), 'running'))
+      await store.endQueued('another', failure(other.id, 'storage_full'))
+      await store.endQueued(waiting.key.tenant, failure(waiting.id, 'storage_full'))
+      await store.endQueued(running.tenant, failure(running.turnId, 'storage_full'))
       expect(await store.claim(waiting.key.tenant, waiting.id, 4, 9)).toBeUndefined()
-      expect(await store.commit(running, answer('still'))).toBe(true)
+      expect(await commit(store, running, answer('still'))).toBe(true)
       expect((await (await reopen()).recover(5)).map(({ id }) => id)).toEqual([other.id])
     })
 
@@ -173,9 +179,8 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const { store } = await open()
       const key = someone()
       for (let n = 0; n < 5; n++) {
-        const claim = await store.acceptAndClaim(turn(key, `q${n}`), 9)
-        const large = { ...answer(`a${n}`), answer: { ...answer(`a${n}`).answer, tokens: 150_000 } }
-        await store.commit(claim, large)
+        const claim = await begin(store, turn(key, `q${n}`))
+        await commit(store, claim, { ...answer(`a${n}`), tokens: 150_000 })
       }
       const pages = await Array.fromAsync(store.history(key))
       expect(pages.map((page) => page.length)).toEqual([2, 2, 2, 2, 2])
@@ -188,7 +193,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('hands a waiting turn out once, and not to another tenant', async () => {
       const { store } = await open()
       const waiting = turn(someone(), 'waiting')
-      await store.accept(waiting)
+      await store.accept(waiting, undefined)
       expect(await store.claim('another', waiting.id, 2, 9)).toBeUndefined()
       const claims = await Promise.all([1, 2].map(() => store.claim(waiting.key.tenant, waiting.id, 2, 9)))
       expect(claims.filter((claim) => claim !== undefined)).toHaveLength(1)
@@ -199,19 +204,26 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const key = someone()
       await finish(store, key, 'q', 'a')
       await store.setModel(key, 'chosen', 1)
-      const running = await store.acceptAndClaim(turn(key, 'running'), 9)
+      const running = await begin(store, turn(key, 'running'))
       const waiting = [turn(key, 'first'), turn(key, 'second')]
-      for (const one of waiting) await store.accept(one)
+      for (const one of waiting) await store.accept(one, undefined)
       const again = await reopen()
       const found = (await again.recover(5)).filter(({ key: { tenant } }) => tenant === key.tenant)
       expect(found).toEqual(
-        waiting.map(({ id, input, model, instructions }) => ({ id, key, input, model, instructions })),
+        waiting.map(({ id, input, model, instructions, at }) => ({
+          id,
+          key,
+          input,
+          model,
+          instructions,
+          at,
+        })),
       )
-      expect(await again.commit(running, answer('ghost'))).toBe(false)
+      expect(await commit(again, running, answer('ghost'))).toBe(false)
       expect(contents(await historyOf(again, key))).toEqual(['q', 'a'])
       expect(await again.model(key)).toBe('chosen')
       const claim = await again.claim(key.tenant, waiting[0]?.id ?? '', 6, 9)
-      expect(await again.commit(claim as Claim, answer('at last'))).toBe(true)
+      expect(await commit(again, claim as Claim, answer('at last'))).toBe(true)
       expect(contents(await historyOf(again, key))).toEqual(['q', 'a', 'first', 'at last'])
     })
 
@@ -220,13 +232,103 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const [key, other] = [someone(), someone()]
       const twice = turn(key, 'twice')
       const results = await Promise.allSettled([
-        store.acceptAndClaim(turn(other, 'fine'), 9),
-        store.accept(twice),
-        store.accept(twice),
+        begin(store, turn(other, 'fine')),
+        store.accept(twice, undefined),
+        store.accept(twice, undefined),
         store.setModel(other, 'fine', 1),
       ])
       expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled'])
       expect(await store.model(other)).toBe('fine')
+    })
+
+    it('shows a turn to its tenant in every status', async () => {
+      const { store } = await open()
+      const key = someone()
+      const waiting = turn(key, 'waiting', 7)
+      await store.accept(waiting, undefined)
+      expect(await store.turn(key.tenant, waiting.id)).toEqual({ ...recordOf(waiting) })
+      expect(await store.turn('another', waiting.id)).toBeUndefined()
+      const claim = (await store.claim(key.tenant, waiting.id, 8, 9)) as Claim
+      expect(await store.turn(key.tenant, waiting.id)).toMatchObject({ status: 'in_progress', startedAt: 8 })
+      await commit(store, claim, { ...answer('answer', 10), pieces: [4, 2] })
+      expect(await store.turn(key.tenant, waiting.id)).toEqual({
+        ...recordOf(waiting),
+        ...{
+          status: 'completed',
+          model: 'model-2026',
+          text: 'answer',
+          pieces: [4, 2],
+          startedAt: 8,
+          endedAt: 10,
+        },
+        usage: { input_tokens: 1, output_tokens: 2, total_tokens: 3 },
+      })
+      const other = await begin(store, turn(key, 'fails'))
+      await store.end(other, failure(other.turnId, 'upstream_timeout'))
+      expect(await store.turn(key.tenant, other.turnId)).toMatchObject({
+        ...{ status: 'failed', text: 'half', pieces: [2, 2] },
+        error: { code: 'upstream_timeout', message: 'because of upstream_timeout' },
+      })
+      await store.clear(key, 11)
+      expect(await store.turn(key.tenant, waiting.id)).toBeUndefined()
+      expect(await store.turn(key.tenant, other.turnId)).toBeUndefined()
+    })
+
+    const keyed = (key: ConversationKey, fingerprint = 'same', at = 1): NewTurn => ({
+      ...turn(key, 'keyed', at),
+      idempotency: { key: 'the key', fingerprint },
+    })
+
+    it('takes one of many requests that bear one key at once', async () => {
+      const { store } = await open()
+      const key = someone()
+      const all = await Promise.all(Array.from({ length: 20 }, () => store.accept(keyed(key), undefined)))
+      expect(all.filter(({ existing }) => !existing)).toHaveLength(1)
+      expect(new Set(all.map(({ turnId }) => turnId)).size).toBe(1)
+    })
+
+    it('refuses a key with another body, and keeps tenants apart', async () => {
+      const { store, reopen } = await open()
+      const key = someone()
+      const first = await store.accept(keyed(key), undefined)
+      await expect(store.accept(keyed(key, 'other'), undefined)).rejects.toMatchObject({
+        code: 'idempotency_key_reused',
+      })
+      expect(await store.accept(keyed(someone(), 'other'), undefined)).toMatchObject({ existing: false })
+      const again = await (await reopen()).accept(keyed(key), undefined)
+      expect(again).toEqual({ existing: true, turnId: first.turnId })
+    })
+
+    it('forgets a key after a day', async () => {
+      const { store } = await open()
+      const [key, day] = [someone(), 24 * 60 * 60 * 1000]
+      const first = await store.accept(keyed(key, 'same', 1), undefined)
+      expect(await store.accept(keyed(key, 'other', day), undefined).catch(() => 'kept')).toBe('kept')
+      const later = await store.accept(keyed(key, 'other', day + 2), undefined)
+      expect(later).toMatchObject({ existing: false })
+      expect(later.turnId).not.toBe(first.turnId)
+    })
+
+    it('tries again, as the same turn, what failed for a passing reason, and nothing else', async () => {
+      const { store } = await open()
+      for (const [code, again] of [
+        ['upstream_timeout', true],
+        ['server_restarted', true],
+        ['context_length_exceeded', false],
+      ] as const) {
+        const key = someone()
+        const claim = await begin(store, keyed(key))
+        await store.end(claim, failure(claim.turnId, code))
+        const accepted = await store.accept(keyed(key), 9)
+        expect(accepted).toMatchObject({ existing: !again, turnId: claim.turnId })
+        if (!accepted.existing)
+          expect(await commit(store, accepted.claim as Claim, answer('at last'))).toBe(true)
+        expect(await historyOf(store, key)).toHaveLength(again ? 2 : 0)
+      }
+      const key = someone()
+      const cancelled = await begin(store, keyed(key))
+      await store.end(cancelled, { ...failure(cancelled.turnId, 'turn_cancelled'), status: 'cancelled' })
+      expect(await store.accept(keyed(key), 9)).toEqual({ existing: true, turnId: cancelled.turnId })
     })
 
     it('answers a ping', async () => {
@@ -249,15 +351,45 @@ const turn = (key: ConversationKey, input: string, at = 1): NewTurn => ({
   input: { json: JSON.stringify({ role: 'user', content: input }), tokens: input.length },
   model: 'model',
   instructions: made % 2 === 0 ? 'be brief' : undefined,
+  idempotency: undefined,
   at,
 })
 
-const answer = (text: string, at = 2): FinishedTurn => ({
-  answer: { json: JSON.stringify({ role: 'assistant', content: text }), tokens: text.length },
-  incomplete: undefined,
-  model: 'model-2026',
+interface Answer extends Partial<TurnRecord> {
+  readonly text: string
+  readonly tokens: number
+}
+
+const answer = (text: string, endedAt = 2): Answer => ({
+  ...{ text, tokens: text.length, pieces: [text.length], model: 'model-2026', endedAt },
   usage: { input_tokens: 1, output_tokens: 2, total_tokens: 3 },
-  at,
+})
+
+/** Accepts a turn that waits for nobody. */
+async function begin(store: Store, newTurn: NewTurn): Promise<Claim> {
+  const accepted = await store.accept(newTurn, 9)
+  if (accepted.existing || accepted.claim === undefined) throw new Error('not claimed')
+  return accepted.claim
+}
+
+function commit(store: Store, claim: Claim, { tokens, ...fields }: Answer): Promise<boolean> {
+  const status = fields.incomplete === undefined ? 'completed' : 'incomplete'
+  const record = { ...blank(claim.turnId), status, ...fields } as const
+  return store.commit(claim, record, {
+    json: JSON.stringify({ role: 'assistant', content: fields.text }),
+    tokens,
+  })
+}
+
+const blank = (id: string): TurnRecord => recordOf({ ...turn(someone(), ''), id })
+
+const failure = (id: string, code: ErrorCode): TurnRecord => ({
+  ...blank(id),
+  status: 'failed',
+  error: { code, message: `because of ${code}` },
+  text: 'half',
+  pieces: [2, 2],
+  endedAt: 3,
 })
 
 async function finish(
@@ -267,8 +399,8 @@ async function finish(
   text: string,
   { at = 1, answeredAt = 2 } = {},
 ): Promise<string> {
-  const claim = await store.acceptAndClaim(turn(key, input, at), 9)
-  expect(await store.commit(claim, answer(text, answeredAt))).toBe(true)
+  const claim = await begin(store, turn(key, input, at))
+  expect(await commit(store, claim, answer(text, answeredAt))).toBe(true)
   return claim.turnId
 }
 

@@ -20,6 +20,15 @@ it('lets one in at a time, in the order they came', async () => {
   expect(lanes.size).toBe(0)
 })
 
+it('lets one who comes next pass those who wait', async () => {
+  const lanes = new Lanes()
+  const [first, second] = [lanes.enter('a', 64), lanes.enter('a', 64)]
+  const next = lanes.enter('a', 64, true)
+  first.leave()
+  await next.ready
+  expect([next.entered, second.entered]).toEqual([true, false])
+})
+
 it('keeps other lanes free', async () => {
   const lanes = new Lanes()
   lanes.enter('a', 64)

@@ -1,6 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
+import { answered } from '../../src/conversation/follow-turn.ts'
 import { Models } from '../../src/conversation/models.ts'
+import type { Ask } from '../../src/conversation/new-turn.ts'
 import type { ModelEvent, ModelRequest, Store } from '../../src/conversation/ports.ts'
 import { Turns } from '../../src/conversation/turns.ts'
 import { openStorage } from '../../src/storage/open-storage.ts'
@@ -28,6 +30,12 @@ async function open(dir = temporaryDir()): Promise<Store> {
   return storage.store
 }
 
+/** Asks, and waits for the answer. */
+async function ask(turns: Turns, asked: Ask): Promise<string> {
+  const { turn } = await turns.begin(asked)
+  return answered(await turn.ended).text
+}
+
 function turnsOver(store: Store, answer: Answer): Turns {
   const log = { info() {}, warn() {}, error() {} }
   const upstream = { answer, models: async () => undefined }
@@ -43,6 +51,7 @@ function turnsOver(store: Store, answer: Answer): Turns {
     log,
     turnTimeout: 60_000,
     otherWindow: 8_192,
+    maxWaiting: 64,
   })
 }
 
@@ -53,14 +62,14 @@ it('drops an answer when somebody else has cleared the history before it was kep
     await store.clear(key, 2)
     yield { type: 'finish', incomplete: undefined, usage: undefined, model: undefined }
   })
-  await expect(turns.ask({ key, input: 'hi' })).rejects.toMatchObject({ code: 'history_deleted' })
+  await expect(ask(turns, { key, input: 'hi' })).rejects.toMatchObject({ code: 'history_deleted' })
   expect(await historyOf(store, key)).toEqual([])
 })
 
 it('gives what runs its time to finish, and then ends it and all that waits', async () => {
   const store = await open()
   const turns = turnsOver(store, hang)
-  const asked = [turns.ask({ key, input: 'running' }), turns.ask({ key, input: 'waiting' })]
+  const asked = [ask(turns, { key, input: 'running' }), ask(turns, { key, input: 'waiting' })]
   const settled = Promise.allSettled(asked)
   await wait(50)
   const begin = performance.now()
@@ -69,7 +78,7 @@ it('gives what runs its time to finish, and then ends it and all that waits', as
   for (const result of await settled) {
     expect(result).toMatchObject({ status: 'rejected', reason: { code: 'server_shutting_down' } })
   }
-  await expect(turns.ask({ key, input: 'new' })).rejects.toMatchObject({ code: 'server_shutting_down' })
+  await expect(ask(turns, { key, input: 'new' })).rejects.toMatchObject({ code: 'server_shutting_down' })
   expect(await store.recover(1)).toEqual([])
   expect(await historyOf(store, key)).toEqual([])
 })
@@ -81,8 +90,8 @@ it('ends a turn as failed, and frees the conversation, when something fails that
     if (calls++ === 0) throw new TypeError('a defect')
     return say('fine')
   })
-  await expect(turns.ask({ key, input: 'first' })).rejects.toThrow('a defect')
-  expect((await turns.ask({ key, input: 'second' })).text).toBe('fine')
+  await expect(ask(turns, { key, input: 'first' })).rejects.toMatchObject({ code: 'internal_error' })
+  expect(await ask(turns, { key, input: 'second' })).toBe('fine')
   expect((await historyOf(store, key)).map(({ content }) => content)).toEqual(['second', 'fine'])
   expect(await store.recover(1)).toEqual([])
 })
@@ -93,12 +102,12 @@ it('does not run later what failed because it could not be claimed', async () =>
   const failing: Store = {
     ...store,
     claim: () => Promise.reject(new Error('the disk')),
-    abandon: (...args) => (broken ? Promise.reject(new Error('still')) : store.abandon(...args)),
+    endQueued: (...args) => (broken ? Promise.reject(new Error('still')) : store.endQueued(...args)),
   }
   const turns = turnsOver(failing, () => say('fine'))
   const asked = await Promise.allSettled([
-    turns.ask({ key, input: 'first' }),
-    turns.ask({ key, input: 'second' }),
+    ask(turns, { key, input: 'first' }),
+    ask(turns, { key, input: 'second' }),
   ])
   expect(asked.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
   broken = false
@@ -113,9 +122,9 @@ it('fails a turn that waited through a restart and no longer fits its model, and
     json: JSON.stringify({ role: 'user', content }),
     tokens,
   })
-  const waiting = { key, model: 'm', instructions: undefined, at: 1 }
-  await store.accept({ ...waiting, id: 'resp_1', input: input('too long', 1_000_000) })
-  await store.accept({ ...waiting, id: 'resp_2', input: input('fits', 10) })
+  const waiting = { key, model: 'm', instructions: undefined, idempotency: undefined, at: 1 }
+  await store.accept({ ...waiting, id: 'resp_1', input: input('too long', 1_000_000) }, undefined)
+  await store.accept({ ...waiting, id: 'resp_2', input: input('fits', 10) }, undefined)
   const turns = turnsOver(store, () => say('answer'))
   await turns.recover()
   await expect
@@ -129,7 +138,7 @@ it('stops a turn that is cleared in the very moment in which it is claimed', asy
   const store = await open()
   const turns = turnsOver(store, hang)
   for (let delay = 0; delay < 12; delay++) {
-    const asked = turns.ask({ key, input: 'hi' }).catch((error: { code: string }) => error.code)
+    const asked = ask(turns, { key, input: 'hi' }).catch((error: { code: string }) => error.code)
     for (let tick = 0; tick < delay; tick++) await null
     await turns.clear(key)
     await wait(20)
@@ -142,7 +151,7 @@ it('keeps no lane and no timer for conversations that are not in use', async () 
   const store = await open()
   const turns = turnsOver(store, () => say('ok'))
   const names = Array.from({ length: 500 }, (_, n) => ({ tenant: 'default', client: `client ${n}` }))
-  await Promise.all(names.map((name) => turns.ask({ key: name, input: 'hi' })))
+  await Promise.all(names.map((name) => ask(turns, { key: name, input: 'hi' })))
   await turns.drain(10_000)
   expect(process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length).toBeLessThan(10)
 })

@@ -1,7 +1,7 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { collectAnswer } from '../../src/conversation/collect-answer.ts'
 import { OpenAiUpstream } from '../../src/upstream/openai-upstream.ts'
+import { collectAnswer } from '../support/collect-answer.ts'
 import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
 
 const limits = { connect: 1_000, firstToken: 2_000, idle: 2_000 }

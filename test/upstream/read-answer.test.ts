@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { collectAnswer } from '../../src/conversation/collect-answer.ts'
 import { readWhole as readBody, readStream as readEvents } from '../../src/upstream/read-answer.ts'
+import { collectAnswer } from '../support/collect-answer.ts'
 
 async function* bytesOf(...chunks: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
   for (const chunk of chunks) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk

@@ -25,6 +25,7 @@ export async function describeRoutes(app: App, { version }: OpenApiOptions): Pro
       },
       tags: [
         { name: 'conversation', description: 'Ask, read and clear' },
+        { name: 'turns', description: 'Read, follow and cancel' },
         { name: 'models', description: 'List and choose' },
         { name: 'operations', description: 'For those who run the server' },
       ],

@@ -1,23 +1,75 @@
+import { createHash } from 'node:crypto'
+import type { FastifyReply } from 'fastify'
 import { clientName } from '../../conversation/client-name.ts'
+import { answered, type Followable } from '../../conversation/follow-turn.ts'
+import type { TurnRecord } from '../../conversation/turn.ts'
+import { responseObject } from '../../conversation/turn-event.ts'
 import type { Turns } from '../../conversation/turns.ts'
 import type { App } from '../app-type.ts'
+import { canonicalJson } from '../canonical-json.ts'
+import { sendEvents, sendText } from '../event-stream.ts'
 import { querySchema } from '../schemas/query.ts'
 
 export function queryRoute(app: App, { turns }: { turns: Turns }): void {
-  app.post('/query', { schema: querySchema }, async ({ tenant, body }) => {
-    const { input, client_name, model, instructions } = body
-    const answer = await turns.ask({
-      key: { tenant, client: clientName(client_name) },
-      input,
-      model,
-      instructions,
-    })
-    return {
-      response: answer.text,
-      turn_id: answer.turnId,
-      model: answer.model,
-      ...(answer.usage && { usage: answer.usage }),
-      ...(answer.incomplete && { incomplete: answer.incomplete }),
+  app.post('/query', { schema: querySchema }, async ({ tenant, body, headers }, reply) => {
+    const { input, model, instructions, multitask_strategy: strategy } = body
+    const key = { tenant, client: clientName(body.client_name) }
+    const idempotency = idempotencyOf(headers['idempotency-key'], { ...body, client_name: key.client })
+    const { turn, replayed } = await turns.begin({ key, input, model, instructions, strategy, idempotency })
+    if (replayed) reply.header('idempotency-replayed', 'true')
+    const { id } = turn.record
+    if (body.on_disconnect === 'cancel') {
+      reply.raw.once('close', () => {
+        if (!reply.raw.writableFinished)
+          turns.cancel(tenant, id).catch((err: unknown) => app.log.warn({ err }))
+      })
     }
+    const accept = headers.accept ?? ''
+    if (body.background === true) return accepted(reply, turn)
+    if (body.stream === true || accept.includes('text/event-stream'))
+      return hijacked(sendEvents(reply, turn, -1), reply)
+    if (accept.includes('text/plain')) return hijacked(sendText(reply, turn), reply)
+    const seconds = waitOf(headers.prefer)
+    const record = seconds === undefined ? await turn.ended : await endedWithin(turn, seconds)
+    return record === undefined ? accepted(reply, turn) : answerOf(record)
   })
+}
+
+const hijacked = async (sent: Promise<void>, reply: FastifyReply): Promise<FastifyReply> => {
+  await sent
+  return reply
+}
+
+/** 202: the turn goes on, and can be read at the address in `Location`. */
+function accepted(reply: FastifyReply, { record }: Followable): FastifyReply {
+  return reply.code(202).header('location', `/turns/${record.id}`).send(responseObject(record))
+}
+
+function answerOf(record: TurnRecord) {
+  const { id, text, model, usage, incomplete } = answered(record)
+  return { response: text, turn_id: id, model, ...(usage && { usage }), ...(incomplete && { incomplete }) }
+}
+
+function idempotencyOf(key: string | undefined, body: object) {
+  if (key === undefined) return undefined
+  return {
+    key,
+    fingerprint: createHash('sha256')
+      .update(`POST /query ${canonicalJson(body)}`)
+      .digest('hex'),
+  }
+}
+
+/** The seconds of `Prefer: wait=…` (RFC 7240, 4.3). */
+function waitOf(prefer: string | undefined): number | undefined {
+  const seconds = /(?:^|[,;\s])wait=(\d{1,6})/.exec(prefer ?? '')?.[1]
+  return seconds === undefined ? undefined : Number(seconds)
+}
+
+async function endedWithin(turn: Followable, seconds: number): Promise<TurnRecord | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>()
+  const timer = setTimeout(resolve, seconds * 1000, undefined)
+  const record = await Promise.race([turn.ended, late])
+  clearTimeout(timer)
+  return record
 }

@@ -3,10 +3,12 @@ import { Type } from 'typebox'
 const statuses: Readonly<Record<number, string>> = {
   400: '잘못된 요청',
   401: 'The key is missing or wrong',
-  409: 'Too many messages of this conversation are waiting',
+  404: 'There is no such turn',
+  409: 'Too many messages of this conversation are waiting, or this one was cancelled',
   410: 'The history was cleared while the message was being answered',
   413: 'The body is over 1 MiB',
   415: 'The body is not JSON',
+  422: 'The Idempotency-Key was sent before with another body',
   429: 'The upstream is rate limiting',
   500: '서버 에러',
   502: 'The upstream failed, or sent what cannot be used',

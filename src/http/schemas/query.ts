@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { ClientName } from './client-name.ts'
 import { errorResponses } from './errors.ts'
+import { Turn } from './turns.ts'
 
 const Usage = Type.Object(
   { input_tokens: Type.Integer(), output_tokens: Type.Integer(), total_tokens: Type.Integer() },
@@ -27,10 +28,44 @@ export const querySchema = {
       instructions: Type.Optional(
         Type.String({ minLength: 1, description: 'What the model is told first, for this message alone' }),
       ),
+      stream: Type.Optional(
+        Type.Boolean({
+          description: 'Answer with events as they happen; so does `Accept: text/event-stream`',
+        }),
+      ),
+      background: Type.Optional(Type.Boolean({ description: 'Answer 202 with the turn at once' })),
+      multitask_strategy: Type.Optional(
+        Type.Enum(['enqueue', 'reject', 'interrupt'], {
+          type: 'string',
+          description:
+            'When another message is being answered: wait, be refused, or cancel that one and come next',
+        }),
+      ),
+      on_disconnect: Type.Optional(
+        Type.Enum(['continue', 'cancel'], {
+          type: 'string',
+          description: 'What becomes of the turn when this connection closes before its answer is sent',
+        }),
+      ),
     },
     { examples: [{ input: 'Hello', client_name: 'minsu' }] },
   ),
+  headers: Type.Object({
+    'idempotency-key': Type.Optional(
+      Type.String({
+        pattern: '^[\\x21-\\x7e]{1,255}$',
+        description:
+          'A repeated request with the same key within 24 hours is the same message, and is answered once',
+      }),
+    ),
+    prefer: Type.Optional(
+      Type.String({
+        description: '`wait=5`: answer 202 with the turn when there is no answer after 5 seconds',
+      }),
+    ),
+  }),
   response: {
+    202: Turn,
     200: Type.Object(
       {
         response: Type.String({ description: 'OpenAI 응답 텍스트' }),
@@ -41,6 +76,6 @@ export const querySchema = {
       },
       { description: '성공적인 응답' },
     ),
-    ...errorResponses(400, 409, 410, 413, 415, 429, 502, 503, 504, 507),
+    ...errorResponses(400, 409, 410, 413, 415, 422, 429, 502, 503, 504, 507),
   },
 }

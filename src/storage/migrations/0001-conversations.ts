@@ -5,7 +5,8 @@ import type { Dialect } from '../database.ts'
  *
  * - A conversation counts its finished turns by `next_seq`; those before `first_seq` were erased. `epoch` grows
  *   with every erasing and `fence` with every claim: a commit must know both.
- * - A turn holds its input until it ends; then a finished one has its messages in `items`, any other has none.
+ * - A turn holds its input until it ends; then a finished one has its messages in `items`, any other has none, and
+ *   what had come of its answer in `output`. `pieces` are the lengths in which the answer came.
  * - An item is stored as the fragment of JSON that goes upstream, beside its size in tokens. It comes last in its
  *   row, so that sizes are read without it.
  */
@@ -35,12 +36,16 @@ export const conversations = ({ clustered }: Dialect): string[] => [
     seq BIGINT,
     status TEXT NOT NULL CHECK (status IN ('queued', 'in_progress', 'completed', 'incomplete', 'failed', 'cancelled')),
     model TEXT NOT NULL,
+    served_model TEXT,
     instructions TEXT,
     input TEXT,
     input_tokens BIGINT NOT NULL,
     idempotency_key TEXT,
     fingerprint TEXT,
     error_code TEXT,
+    error_message TEXT,
+    output TEXT,
+    pieces TEXT,
     incomplete TEXT,
     usage_input BIGINT,
     usage_output BIGINT,
@@ -51,6 +56,7 @@ export const conversations = ({ clustered }: Dialect): string[] => [
     ended_at BIGINT,
     PRIMARY KEY (tenant, id)
   ) ${clustered}`,
+  'CREATE INDEX turns_by_conversation ON turns (tenant, conversation)',
   `CREATE INDEX turns_unended ON turns (tenant, conversation) WHERE status IN ('queued', 'in_progress')`,
   `CREATE UNIQUE INDEX turns_by_idempotency_key ON turns (tenant, idempotency_key)
     WHERE idempotency_key IS NOT NULL`,

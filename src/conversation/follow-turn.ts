@@ -1,0 +1,37 @@
+import { DaehwaError } from './errors.ts'
+import type { TurnRecord } from './turn.ts'
+import { eventsOf, type TurnEvent } from './turn-event.ts'
+
+/** A turn to read from, whether it runs or has ended. */
+export interface Followable {
+  readonly record: TurnRecord
+  /** Resolves when it has ended. */
+  readonly ended: Promise<TurnRecord>
+  /** The events after the number `after` (-1 for all), in order, until the last one or until `signal` aborts. */
+  follow(after: number, signal: AbortSignal): AsyncGenerator<readonly TurnEvent[], void, undefined>
+  /** How much text, in UTF-16 units, is in the events after the number `after`. */
+  behind(after: number): number
+}
+
+/** A turn that has ended, from its record. */
+export function endedTurn(record: TurnRecord): Followable {
+  return {
+    record,
+    ended: Promise.resolve(record),
+    async *follow(after) {
+      const events = eventsOf(record).slice(after + 1)
+      if (events.length > 0) yield events
+    },
+    behind: (after) => textAfter(eventsOf(record), after),
+  }
+}
+
+/** How much text is in the events after the number `after`, the ends that hold all of it once more included. */
+export const textAfter = (events: readonly TurnEvent[], after: number): number =>
+  events.slice(after + 1).reduce((sum, { delta = '', text = '' }) => sum + delta.length + text.length, 0)
+
+/** The record of a turn that has its answer. @throws DaehwaError why it has none */
+export function answered(record: TurnRecord): TurnRecord {
+  if (record.error === undefined) return record
+  throw DaehwaError.restore(record.error)
+}

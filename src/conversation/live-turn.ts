@@ -1,0 +1,105 @@
+import { type Followable, textAfter } from './follow-turn.ts'
+import { TextCleaner } from './text.ts'
+import { isEnded, type TurnRecord } from './turn.ts'
+import { type TurnEvent, TurnEvents } from './turn-event.ts'
+
+/** The largest answer that is kept, in bytes of UTF-8. What comes after it is not read. */
+const maxAnswerBytes = 8 * 1024 * 1024
+
+/**
+ * A turn while it runs here: what has come of its answer, and its events for any number of followers, who keep
+ * nothing but their place in them.
+ */
+export class LiveTurn implements Followable {
+  readonly #events: TurnEvents
+  readonly #cleaner = new TextCleaner()
+  readonly #texts: string[] = []
+  readonly #lengths: number[] = []
+  readonly #ended = Promise.withResolvers<TurnRecord>()
+  #more = Promise.withResolvers<void>()
+  #record: TurnRecord
+  #bytes = 0
+
+  constructor(record: TurnRecord) {
+    this.#record = record
+    this.#events = new TurnEvents(record)
+  }
+
+  get record(): TurnRecord {
+    return this.#record
+  }
+
+  /** Resolves with the record when the turn has ended. */
+  get ended(): Promise<TurnRecord> {
+    return this.#ended.promise
+  }
+
+  /** The answer so far, and the lengths of its pieces. */
+  get output(): { text: string; pieces: number[] } {
+    return { text: this.#texts.join(''), pieces: this.#lengths }
+  }
+
+  start(at: number): void {
+    this.#record = { ...this.#record, status: 'in_progress', startedAt: at }
+    this.#events.start(this.#record)
+    this.#wake()
+  }
+
+  /** Takes a piece of the answer, cleaned; false when the answer has grown over 8 MiB and was cut. */
+  add(raw: string): boolean {
+    const text = this.#cleaner.push(raw)
+    const room = maxAnswerBytes - this.#bytes
+    this.#bytes += Buffer.byteLength(text)
+    this.#keep(this.#bytes <= maxAnswerBytes ? text : firstBytes(text, room))
+    return this.#bytes <= maxAnswerBytes
+  }
+
+  /** The answer is whole: what was held back for want of its other half is let go. */
+  finish(): void {
+    this.#keep(this.#cleaner.end())
+  }
+
+  end(record: TurnRecord): void {
+    this.#record = record
+    if (isEnded(record.status)) this.#events.end(record)
+    this.#ended.resolve(record)
+    this.#wake()
+  }
+
+  /** The events after the number `after` (-1 for all), and on until the last. Ends early when `signal` aborts. */
+  async *follow(after: number, signal: AbortSignal): AsyncGenerator<readonly TurnEvent[], void, undefined> {
+    const aborted = new Promise<void>((resolve) =>
+      signal.addEventListener('abort', () => resolve(), { once: true }),
+    )
+    for (let next = after + 1; !signal.aborted; ) {
+      const fresh = this.#events.list.slice(next)
+      next += fresh.length
+      if (fresh.length > 0) yield fresh
+      else if (isEnded(this.#record.status)) return
+      else await Promise.race([this.#more.promise, aborted])
+    }
+  }
+
+  behind(after: number): number {
+    return textAfter(this.#events.list, after)
+  }
+
+  #keep(text: string): void {
+    if (text === '') return
+    this.#texts.push(text)
+    this.#lengths.push(text.length)
+    this.#events.piece(text)
+    this.#wake()
+  }
+
+  #wake(): void {
+    this.#more.resolve()
+    this.#more = Promise.withResolvers()
+  }
+}
+
+/** As many whole characters as fit into `count` bytes. */
+function firstBytes(text: string, count: number): string {
+  const { read } = new TextEncoder().encodeInto(text, new Uint8Array(count))
+  return text.slice(0, read)
+}

@@ -1,0 +1,59 @@
+import { type Frame, frameContext } from './choose-context.ts'
+import { messageTokens } from './context-window.ts'
+import { type ConversationKey, messageJson } from './conversation.ts'
+import { invalid } from './errors.ts'
+import { checkModelName, type Models } from './models.ts'
+import type { CountTokens, Idempotency, NewTurn, Now, QueuedTurn, Store } from './ports.ts'
+import type { TurnRecord } from './turn.ts'
+
+/**
+ * What becomes of a turn when another one of its conversation is running: it waits behind those that wait already;
+ * it is refused; or it comes next, and the running one is cancelled.
+ */
+export type MultitaskStrategy = 'enqueue' | 'reject' | 'interrupt'
+
+/** One input of a client. `model` and `instructions` hold for this turn alone. */
+export interface Ask {
+  readonly key: ConversationKey
+  readonly input: string
+  readonly model?: string | undefined
+  readonly instructions?: string | undefined
+  readonly strategy?: MultitaskStrategy | undefined
+  readonly idempotency?: Idempotency | undefined
+}
+
+export interface NewTurnDeps {
+  readonly store: Store
+  readonly models: Models
+  readonly countTokens: CountTokens
+  readonly now: Now
+  /** The window of a model that is not well known, in tokens. */
+  readonly otherWindow: number
+}
+
+/** A turn from what was asked, with the client's settings as they are now. @throws DaehwaError `invalid_request` */
+export async function newTurn(deps: NewTurnDeps, id: string, ask: Ask): Promise<NewTurn> {
+  const { key, input, model, instructions, idempotency } = ask
+  if (input.length === 0) throw invalid("'input' is empty. Send the text that the model is to answer.")
+  if (model !== undefined) checkModelName(model)
+  const { store, models, countTokens, now } = deps
+  const at = now()
+  const tokens = messageTokens(await countTokens(input))
+  return {
+    ...{ id, key, instructions, idempotency, at },
+    input: { json: messageJson('user', input), tokens },
+    model: model ?? (await store.model(key)) ?? (await models.default()),
+  }
+}
+
+/** What always goes along with a turn. @throws DaehwaError `context_length_exceeded` */
+export const frameOf = (
+  { countTokens, otherWindow }: NewTurnDeps,
+  turn: NewTurn | QueuedTurn,
+): Promise<Frame> => frameContext({ ...turn, otherWindow }, countTokens)
+
+/** The record of a turn that has only been accepted. */
+export const recordOf = ({ id, model, at }: NewTurn | QueuedTurn): TurnRecord => ({
+  ...{ id, status: 'queued', askedModel: model, model, text: '', pieces: [], createdAt: at },
+  ...{ usage: undefined, incomplete: undefined, error: undefined, startedAt: undefined, endedAt: undefined },
+})

@@ -1,0 +1,30 @@
+import { checkText } from '../../conversation/text.ts'
+import { responseObject } from '../../conversation/turn-event.ts'
+import type { Turns } from '../../conversation/turns.ts'
+import type { App } from '../app-type.ts'
+import { sendEvents } from '../event-stream.ts'
+import { cancelTurnSchema, getTurnEventsSchema, getTurnSchema } from '../schemas/turns.ts'
+
+export function turnRoutes(app: App, { turns }: { turns: Turns }): void {
+  app.get('/turns/:id', { schema: getTurnSchema }, async ({ tenant, params }) => {
+    checkText(params.id)
+    return responseObject((await turns.find(tenant, params.id)).record)
+  })
+
+  app.get(
+    '/turns/:id/events',
+    { schema: getTurnEventsSchema },
+    async ({ tenant, params, query, headers }, reply) => {
+      checkText(params.id)
+      const turn = await turns.find(tenant, params.id)
+      const last = headers['last-event-id']
+      await sendEvents(reply, turn, last === undefined ? (query.after ?? -1) : Number(last))
+      return reply
+    },
+  )
+
+  app.post('/turns/:id/cancel', { schema: cancelTurnSchema }, async ({ tenant, params }) => {
+    checkText(params.id)
+    return responseObject(await turns.cancel(tenant, params.id))
+  })
+}

@@ -1,0 +1,102 @@
+import { DaehwaError, type ErrorCode } from '../conversation/errors.ts'
+import { newId } from '../conversation/ids.ts'
+import type { Accepted, Claim, Idempotency, NewTurn } from '../conversation/ports.ts'
+import { mayRetry, type TurnStatus } from '../conversation/turn.ts'
+import { all, first, type Work } from './database.ts'
+
+export function* accept(turn: NewTurn, deadline: number | undefined): Work<Accepted> {
+  const known = turn.idempotency && (yield* knownTurn(turn, turn.idempotency))
+  if (known?.existing === true) return known
+  const kept = known === undefined ? turn : { ...turn, id: known.turnId }
+  const conversation = yield* openConversation(kept, deadline !== undefined)
+  yield* insertTurn(kept, conversation, deadline)
+  const claim = deadline === undefined ? undefined : toClaim(turn.key.tenant, kept.id, conversation)
+  return { existing: false, turnId: kept.id, claim }
+}
+
+/** How long an idempotency key stands for the turn that it made, in milliseconds. */
+const keyLifetime = 24 * 60 * 60 * 1000
+
+/** What an idempotency key stands for: a turn to join, or one that makes room to be tried again; undefined: nothing. */
+function* knownTurn(
+  { key: { tenant }, at }: NewTurn,
+  { key, fingerprint }: Idempotency,
+): Work<({ existing: boolean; turnId: string } & Accepted) | undefined> {
+  const row = yield* first<KeyRow>(
+    `SELECT id, fingerprint, status, error_code, created_at FROM turns WHERE tenant = ? AND idempotency_key = ?`,
+    ...[tenant, key],
+  )
+  if (row === undefined) return undefined
+  if (row.created_at < at - keyLifetime) {
+    yield* all('UPDATE turns SET idempotency_key = NULL WHERE tenant = ? AND id = ?', tenant, row.id)
+    return undefined
+  }
+  if (row.fingerprint !== fingerprint) throw DaehwaError.of('idempotency_key_reused')
+  if (!mayRetry(row.status, row.error_code ?? undefined)) return { existing: true, turnId: row.id }
+  yield* all('DELETE FROM turns WHERE tenant = ? AND id = ?', tenant, row.id)
+  return { existing: false, turnId: row.id, claim: undefined }
+}
+
+function* openConversation({ key, id, at }: NewTurn, claimed: boolean): Work<Claimed> {
+  const row = yield* first<Claimed>(
+    claimed
+      ? `INSERT INTO conversations (tenant, id, client_name, created_at, updated_at, fence, active_turn)
+         VALUES (?, ?, ?, ?, ?, 1, ?)
+         ON CONFLICT (tenant, client_name) DO UPDATE SET
+           fence = conversations.fence + 1, active_turn = excluded.active_turn, updated_at = excluded.updated_at
+         RETURNING id, epoch, fence, first_seq, next_seq`
+      : `INSERT INTO conversations (tenant, id, client_name, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (tenant, client_name) DO UPDATE SET updated_at = excluded.updated_at
+         RETURNING id, epoch, fence, first_seq, next_seq`,
+    ...[key.tenant, newId('conv', at), key.client, at, at, ...(claimed ? [id] : [])],
+  )
+  if (row === undefined) throw new Error('an upsert returned no row')
+  return row
+}
+
+/** A conversation as a claim needs it. */
+export interface Claimed {
+  readonly id: string
+  readonly epoch: number
+  readonly fence: number
+  readonly first_seq: number
+  readonly next_seq: number
+}
+
+export const toClaim = (tenant: string, turnId: string, row: Claimed): Claim => ({
+  turnId,
+  tenant,
+  conversation: row.id,
+  epoch: row.epoch,
+  fence: row.fence,
+  firstSeq: row.first_seq,
+  nextSeq: row.next_seq,
+})
+
+interface KeyRow {
+  readonly id: string
+  readonly fingerprint: string
+  readonly status: TurnStatus
+  readonly error_code: ErrorCode | null
+  readonly created_at: number
+}
+
+function* insertTurn(turn: NewTurn, conversation: Claimed, deadline: number | undefined): Work<void> {
+  const { key, idempotency, at } = turn
+  const claimed = deadline !== undefined
+  yield* all(
+    `INSERT INTO turns (tenant, id, conversation, epoch, status, model, instructions, input, input_tokens,
+       idempotency_key, fingerprint, created_at, dispatched_at, deadline_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ...[
+      key.tenant,
+      turn.id,
+      conversation.id,
+      conversation.epoch,
+      claimed ? 'in_progress' : 'queued',
+      turn.model,
+    ],
+    ...[turn.instructions ?? null, turn.input.json, turn.input.tokens, idempotency?.key ?? null],
+    ...[idempotency?.fingerprint ?? null, at, claimed ? at : null, deadline ?? null],
+  )
+}

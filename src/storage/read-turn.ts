@@ -1,0 +1,57 @@
+import type { IncompleteReason } from '../conversation/conversation.ts'
+import type { ErrorCode } from '../conversation/errors.ts'
+import type { TurnRecord, TurnStatus } from '../conversation/turn.ts'
+import { first, type Work } from './database.ts'
+
+export function* readTurn(tenant: string, id: string): Work<TurnRecord | undefined> {
+  const row = yield* first<TurnRow>(
+    `SELECT t.*, i.body AS answer FROM turns t
+     LEFT JOIN items i ON i.tenant = t.tenant AND i.conversation = t.conversation AND i.seq = t.seq AND i.position = 1
+     WHERE t.tenant = ? AND t.id = ?`,
+    ...[tenant, id],
+  )
+  return row && toRecord(row)
+}
+
+interface TurnRow {
+  readonly id: string
+  readonly status: TurnStatus
+  readonly model: string
+  readonly served_model: string | null
+  readonly answer: string | null
+  readonly output: string | null
+  readonly pieces: string | null
+  readonly usage_input: number | null
+  readonly usage_output: number | null
+  readonly usage_total: number | null
+  readonly incomplete: IncompleteReason | null
+  readonly error_code: ErrorCode | null
+  readonly error_message: string | null
+  readonly created_at: number
+  readonly dispatched_at: number | null
+  readonly ended_at: number | null
+}
+
+function toRecord(row: TurnRow): TurnRecord {
+  const { usage_input: input, usage_output: output, usage_total: total } = row
+  return {
+    id: row.id,
+    status: row.status,
+    askedModel: row.model,
+    model: row.served_model ?? row.model,
+    text: row.answer === null ? (row.output ?? '') : (JSON.parse(row.answer) as { content: string }).content,
+    pieces: row.pieces ? row.pieces.split(',').map(Number) : [],
+    usage:
+      input === null || output === null || total === null
+        ? undefined
+        : { input_tokens: input, output_tokens: output, total_tokens: total },
+    incomplete: row.incomplete ?? undefined,
+    error:
+      row.error_code === null
+        ? undefined
+        : { code: row.error_code, message: row.error_message ?? row.error_code },
+    createdAt: row.created_at,
+    startedAt: row.dispatched_at ?? undefined,
+    endedAt: row.ended_at ?? undefined,
+  }
+}

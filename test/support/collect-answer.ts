@@ -1,0 +1,23 @@
+import { LiveTurn } from '../../src/conversation/live-turn.ts'
+import { recordOf } from '../../src/conversation/new-turn.ts'
+import type { ModelEvent } from '../../src/conversation/ports.ts'
+
+/** The whole of an answer, put together as a turn does it. */
+export async function collectAnswer(events: AsyncIterable<ModelEvent>) {
+  const key = { tenant: 'default', client: 'a' }
+  const input = { json: '', tokens: 0 }
+  const live = new LiveTurn(
+    recordOf({ id: 'resp_1', key, input, model: 'm', instructions: undefined, at: 0 }),
+  )
+  for await (const event of events) {
+    if (event.type === 'finish') {
+      live.finish()
+      return { ...live.output, ...event }
+    }
+    if (!live.add(event.text)) {
+      const cut = { incomplete: 'max_output_bytes', usage: undefined, model: undefined } as const
+      return { ...live.output, ...cut }
+    }
+  }
+  throw new Error('the events ended without a finish')
+}
