@@ -14,6 +14,7 @@ import { DataDirError } from './storage/sqlite.ts'
 import { tokenCounter } from './upstream/count-tokens.ts'
 import { startDemoModel } from './upstream/demo-model.ts'
 import { OpenAiUpstream } from './upstream/openai-upstream.ts'
+import { RetryingUpstream } from './upstream/retrying-upstream.ts'
 
 /** Signals this close together are one: a terminal and npm both send theirs. Milliseconds. */
 const oneSignal = 1_000
@@ -44,7 +45,9 @@ async function run(config: Config): Promise<void> {
   )
   const demo = config.upstream === undefined ? resources.use(await startDemoModel()) : undefined
   const { baseUrl, apiKey } = config.upstream ?? { baseUrl: demo?.baseUrl ?? '', apiKey: undefined }
-  const upstream = resources.use(new OpenAiUpstream({ baseUrl, apiKey, limits: config.timeouts }))
+  const upstream = new RetryingUpstream(
+    resources.use(new OpenAiUpstream({ baseUrl, apiKey, limits: config.timeouts })),
+  )
   const models = new Models({
     upstream,
     defaultModel: config.defaultModel,

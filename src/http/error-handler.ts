@@ -53,6 +53,8 @@ export function handleError(thrown: unknown, request: FastifyRequest, reply: Fas
   else if (status >= 500)
     request.log.warn({ code: error.code, reason: error.message, err: error.cause }, 'failed')
   if (error.retryAfter !== undefined) reply.header('retry-after', error.retryAfter)
+  // It was tried again here as often as makes sense; the retries of clients would multiply ours.
+  if (error.code.startsWith('upstream_')) reply.header('x-should-retry', 'false')
   if (error.code === 'invalid_api_key') reply.header('www-authenticate', 'Bearer')
   if (error.code === 'server_shutting_down') reply.header('connection', 'close')
   return reply.code(status).header('x-request-id', request.id).send(errorBody(error, request.id))

@@ -36,9 +36,10 @@ export function refusal(
     return DaehwaError.of('upstream_error', { detail })
   }
   const word = /^[a-z0-9_.-]{1,64}$/i.exec(string(error['code']) ?? '')?.[0]
-  return DaehwaError.of('upstream_error', {
+  const failed = DaehwaError.of('upstream_error', {
     detail: `it answered with status ${status}${word ? ` (${word})` : ''}`,
   })
+  return status >= 500 ? failed.after(1) : failed // what is refused as it is would be refused again
 }
 
 /** The error that an upstream put into a stream that had begun with status 200. */
@@ -60,10 +61,12 @@ export function networkError(error: unknown): DaehwaError | undefined {
   if (record(error)['name'] === 'HTTPParserError') return notHttp()
   if (code === undefined) return undefined
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT') {
-    return DaehwaError.of('upstream_timeout', { detail: 'no connection within DAEHWA_CONNECT_TIMEOUT_MS' })
+    return DaehwaError.of('upstream_timeout', {
+      detail: 'no connection within DAEHWA_CONNECT_TIMEOUT_MS',
+    }).after(1)
   }
   if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_ABORTED') {
-    return DaehwaError.of('upstream_bad_response', { detail: 'the connection broke off' })
+    return DaehwaError.of('upstream_bad_response', { detail: 'the connection broke off' }).after(1)
   }
   if (code.startsWith('HPE_') || code.startsWith('UND_ERR_')) {
     return notHttp()

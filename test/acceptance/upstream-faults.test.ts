@@ -27,7 +27,7 @@ const cases: [name: string, fault: Fault, status: number, code: string][] = [
     503,
     'upstream_quota',
   ],
-  ['500', { status: 500 }, 502, 'upstream_error'],
+  ['400', { status: 400 }, 502, 'upstream_error'],
   ['HTML with 200', html, 502, 'upstream_bad_response'],
   ['bad JSON in the stream', { data: ['{oops'] }, 502, 'upstream_bad_response'],
   ['an error event in the stream', { data: ['{"error":{"message":"no"}}'] }, 502, 'upstream_error'],

@@ -178,7 +178,7 @@ describe('live answers validate against the contract', () => {
       expectValid('/history', method.toLowerCase(), await client.send(method, '/history'), 400)
     }
     expectValid('/model', 'get', await client.send('GET', '/model'), 400)
-    upstream.faults.push({ status: 500 })
+    upstream.faults.push({ status: 500 }, { status: 500 }, { status: 500 })
     expectValid('/query', 'post', await client.query('민수', '안녕'), 502)
     await upstream.stop()
     expectValid('/query', 'post', await client.query('민수', '안녕'), 503)

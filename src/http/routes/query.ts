@@ -19,10 +19,7 @@ export function queryRoute(app: App, { turns }: { turns: Turns }): void {
     if (replayed) reply.header('idempotency-replayed', 'true')
     const { id } = turn.record
     if (body.on_disconnect === 'cancel') {
-      reply.raw.once('close', () => {
-        if (!reply.raw.writableFinished)
-          turns.cancel(tenant, id).catch((err: unknown) => app.log.warn({ err }))
-      })
+      onDisconnect(reply, () => turns.cancel(tenant, id).catch((err: unknown) => app.log.warn({ err })))
     }
     const accept = headers.accept ?? ''
     if (body.background === true) return accepted(reply, turn)
@@ -33,6 +30,12 @@ export function queryRoute(app: App, { turns }: { turns: Turns }): void {
     const record = seconds === undefined ? await turn.ended : await endedWithin(turn, seconds)
     return record === undefined ? accepted(reply, turn) : answerOf(record)
   })
+}
+
+/** Calls back when the connection closes, or has closed already, before the answer was sent. */
+function onDisconnect({ raw }: FastifyReply, callback: () => unknown): void {
+  if (raw.destroyed) callback()
+  else raw.once('close', () => raw.writableFinished || callback())
 }
 
 const hijacked = async (sent: Promise<void>, reply: FastifyReply): Promise<FastifyReply> => {

@@ -1,0 +1,80 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import {
+  BrokenCircuitError,
+  type CircuitBreakerPolicy,
+  circuitBreaker,
+  handleWhen,
+  SamplingBreaker,
+} from 'cockatiel'
+import { codeOf, DaehwaError, type ErrorCode } from '../conversation/errors.ts'
+import type { ModelEvent, ModelRequest, Upstream } from '../conversation/ports.ts'
+
+/** At most so many tries more, after pauses that double from here (milliseconds); a longer `Retry-After` is not waited for. */
+const retry = { times: 2, pause: 200, longestWait: 5 }
+/** Half of at least 20 requests in 10 s failing opens the circuit; after 5 s one request probes it. */
+const breaker = { threshold: 0.5, duration: 10_000, minimumRps: 2, halfOpenAfter: 5_000 }
+
+/** What tells of an upstream in trouble, rather than of a request that it does not like. */
+const troubles: ReadonlySet<ErrorCode> = new Set([
+  'upstream_error',
+  'upstream_bad_response',
+  'upstream_unavailable',
+  'upstream_timeout',
+])
+
+/**
+ * An upstream that is asked again when it fails for a passing reason (one with `retryAfter`) before it has said
+ * anything, within the deadline of `signal`; and not at all while it fails most of the time.
+ */
+export class RetryingUpstream implements Upstream {
+  readonly #upstream: Upstream
+  readonly #circuit: CircuitBreakerPolicy
+
+  constructor(upstream: Upstream) {
+    this.#upstream = upstream
+    const { halfOpenAfter, ...sampling } = breaker
+    const isTrouble = (error: unknown) => troubles.has(codeOf(error)) && !isRefusal(error)
+    this.#circuit = circuitBreaker(handleWhen(isTrouble), {
+      halfOpenAfter,
+      breaker: new SamplingBreaker(sampling),
+    })
+  }
+
+  async *answer(request: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, undefined> {
+    for (let tries = 0; ; tries++) {
+      const events = this.#upstream.answer(request, signal)
+      try {
+        const first = await this.#circuit.execute(() => events.next())
+        if (!first.done) yield first.value
+      } catch (error) {
+        if (error instanceof BrokenCircuitError) throw circuitOpen()
+        const pause = tries < retry.times ? pauseBefore(tries, error) : undefined
+        if (pause === undefined) throw error
+        await wait(pause, undefined, { signal }).catch(() => signal.throwIfAborted())
+        continue
+      }
+      return yield* events
+    }
+  }
+
+  models(): ReturnType<Upstream['models']> {
+    return this.#upstream.models()
+  }
+}
+
+/** Milliseconds until the next try; undefined for what would only fail again, or asks to be left alone for longer. */
+function pauseBefore(tries: number, error: unknown): number | undefined {
+  if (!(error instanceof DaehwaError) || error.retryAfter === undefined) return undefined
+  if (error.retryAfter > retry.longestWait) return undefined
+  if (error.code === 'upstream_rate_limited') return error.retryAfter * 1000
+  return retry.pause * 2 ** tries * (0.5 + Math.random())
+}
+
+/** A status below 500 that is nobody's trouble but the request's. */
+const isRefusal = (error: unknown): boolean =>
+  error instanceof DaehwaError && error.code === 'upstream_error' && error.retryAfter === undefined
+
+const circuitOpen = (): DaehwaError =>
+  DaehwaError.of('upstream_unavailable', { detail: 'it has failed most of the time' }).after(
+    breaker.halfOpenAfter / 1000,
+  )
