@@ -10,7 +10,7 @@ import type { TurnRecord } from './turn.ts'
  * What becomes of a turn when another one of its conversation is running: it waits behind those that wait already;
  * it is refused; or it comes next, and the running one is cancelled.
  */
-export type MultitaskStrategy = 'enqueue' | 'reject' | 'interrupt'
+type MultitaskStrategy = 'enqueue' | 'reject' | 'interrupt'
 
 /** One input of a client. `model` and `instructions` hold for this turn alone. */
 export interface Ask {

@@ -44,7 +44,7 @@ export const mayRetry = (status: TurnStatus, code: ErrorCode | undefined): boole
   transitions[status].retry !== null && (code === undefined || !lasting.has(code))
 
 /** Why a turn failed or was cancelled: a code of the catalogue, and its sentence as it was then. */
-export interface TurnError {
+interface TurnError {
   readonly code: ErrorCode
   readonly message: string
   /** Seconds after which another try makes sense; not kept. */

@@ -4,7 +4,12 @@ import { createParser } from 'eventsource-parser'
 export interface StreamEvent {
   readonly id: number
   readonly event: string
-  readonly data: { readonly type: string; readonly sequence_number: number; readonly delta?: string }
+  readonly data: {
+    readonly type: string
+    readonly sequence_number: number
+    readonly delta?: string
+    readonly response?: { readonly id: string }
+  }
 }
 
 export interface EventsRead {
@@ -35,7 +40,7 @@ export async function readEvents(
     if (events.length >= atMost) break
   }
   hangUp.abort()
-  return { events: events.slice(0, atMost), done }
+  return { events: events.slice(0, atMost), done: done && events.length <= atMost }
 }
 
 /** What a client of these events has of the answer. */

@@ -44,6 +44,8 @@ export interface Fault {
   /** Say this in place of the transcript. */
   readonly say?: string
   readonly finishReason?: string | null
+  /** Say it so many times over. */
+  readonly repeat?: number
 }
 
 export interface TranscriptUpstream {
@@ -152,6 +154,10 @@ async function answer(reply: ServerResponse, { model, messages }: JournalEntry, 
     JSON.stringify({ model, choices: [], usage }),
     '[DONE]',
   ]
+  for (let again = 1; again < (fault.repeat ?? 1) && !reply.destroyed; again++) {
+    await write(reply, `data: ${chunk(model, { content: text }, null)}\n\n`, false)
+    if (fault.pause !== undefined && again % 20 === 0) await wait(fault.pause)
+  }
   for (const [sent, line] of lines.entries()) {
     if (sent === fault.cutAfter) return void reply.destroy()
     if (sent === fault.stallAfter) return

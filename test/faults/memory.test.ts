@@ -1,0 +1,133 @@
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { Agent, request } from 'undici'
+import { expect, it, onTestFinished } from 'vitest'
+import { clientOf } from '../support/client.ts'
+import { length } from '../support/full-length.ts'
+import { type RunningServer, startServer, temporaryDir } from '../support/start-server.ts'
+import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
+
+const mb = 1024 * 1024
+
+/** The most memory that a server ever had, in bytes. */
+function peakOf(server: RunningServer): number {
+  const status = readFileSync(`/proc/${server.process.pid}/status`, 'utf8')
+  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) * 1024
+}
+
+/** Starts a server that tells what it holds on to: what is left in memory after a collection, in bytes. */
+async function startMeasured(
+  env: Record<string, string>,
+): Promise<RunningServer & { held(): Promise<number> }> {
+  const dir = temporaryDir()
+  const file = join(dir, 'held')
+  const preload = join(dir, 'measure.mjs')
+  const measure = `const { heapUsed, external } = process.memoryUsage(); fs.writeFileSync('${file}', String(heapUsed + external))`
+  writeFileSync(preload, `import fs from 'node:fs'; process.on('SIGUSR2', () => { gc(); gc(); ${measure} })`)
+  const server = await startServer({
+    env: { ...env, NODE_OPTIONS: `--expose-gc --import file://${preload}` },
+  })
+  return {
+    ...server,
+    async held() {
+      rmSync(file, { force: true })
+      server.process.kill('SIGUSR2')
+      while (!existsSync(file) || readFileSync(file, 'utf8') === '') await wait(20)
+      return Number(readFileSync(file, 'utf8'))
+    },
+  }
+}
+
+it('promise 19: an answer of 100 MB is cut at 8 MiB', async () => {
+  const upstream = await startTranscriptUpstream()
+  const server = await startMeasured({
+    OPENAI_BASE_URL: upstream.baseUrl,
+    DAEHWA_CONTEXT_WINDOW: '100000000',
+  })
+  const client = clientOf(server.url)
+  await client.query('a', 'warm')
+  upstream.faults.push({ say: '가나다라마바사아자차 '.repeat(300), repeat: 11_000 })
+  const [before, peakBefore] = [await server.held(), peakOf(server)]
+  const reply = await client.query('b', 'hi')
+  process.stderr.write(`at its peak memory grew by ${Math.round((peakOf(server) - peakBefore) / mb)} MB\n`)
+  expect((await server.held()) - before).toBeLessThan(5 * mb)
+  expect([reply.status, reply.body.incomplete]).toEqual([200, 'max_output_bytes'])
+  expect(Buffer.byteLength(reply.body.response)).toBeGreaterThan(8 * mb - 3)
+  expect(Buffer.byteLength(reply.body.response)).toBeLessThanOrEqual(8 * mb)
+  await expect.poll(() => upstream.journal[1]?.closedEarly).toBe(true)
+}, 60_000)
+
+it('promise 21: fifty readers who do not read are cut, and their turn completes', async () => {
+  const megabytes = length('megabytes for each reader', { full: 20, short: 20 })
+  const upstream = await startTranscriptUpstream()
+  const server = await startServer({ env: { OPENAI_BASE_URL: upstream.baseUrl } })
+  upstream.faults.push({ say: `${'x'.repeat(1_000)} `, repeat: 5_000, pause: 1 })
+  const { body } = await clientOf(server.url).query('a', 'hi', { background: true })
+  const readers = Array.from({ length: 50 }, () => stalledReader(server, `/turns/${body.id}/events`))
+  await expect
+    .poll(async () => (await clientOf(server.url).send('GET', `/turns/${body.id}`)).body.status, {
+      timeout: 60_000,
+    })
+    .toBe('completed')
+  await expect.poll(() => readers.every((reader) => reader.cut()), { timeout: 20_000 }).toBe(true)
+  const peak = peakOf(server)
+  process.stderr.write(`peak ${Math.round(peak / mb)} MB, ${megabytes} MB for each reader\n`)
+  expect((await clientOf(server.url).history('a')).body).toHaveLength(2)
+}, 120_000)
+
+/** Asks for events and then takes nothing. */
+function stalledReader(server: RunningServer, path: string): { cut(): boolean } {
+  const socket: Socket = connect(Number(new URL(server.url).port), '127.0.0.1')
+  socket.on('error', () => {}).pause()
+  socket.write(`GET ${path} HTTP/1.1\r\nhost: a\r\n\r\n`)
+  onTestFinished(() => void socket.destroy())
+  const hex = (port: number | undefined) => port?.toString(16).toUpperCase().padStart(4, '0')
+  const ends = () => ` 0100007F:${hex(socket.remotePort)} 0100007F:${hex(socket.localPort)} `
+  let seen = ''
+  return {
+    // What a paused socket does not notice the system knows: on the server's side it is open no more (01).
+    cut() {
+      if (socket.remotePort !== undefined) seen = ends()
+      const line = readFileSync('/proc/net/tcp', 'utf8')
+        .split('\n')
+        .find((entry) => entry.includes(seen))
+      return seen !== '' && line?.split(seen)[1]?.slice(0, 2) !== '01'
+    },
+  }
+}
+
+it('memory after many turns over many names is what it was before', async () => {
+  const turns = length('turns', { full: 100_000, short: 4_000 })
+  const upstream = await startTranscriptUpstream()
+  const env = { OPENAI_BASE_URL: upstream.baseUrl, DAEHWA_DURABILITY: 'normal' }
+  const server = await startMeasured(env)
+  const agent = new Agent({ connections: 32 })
+  onTestFinished(() => agent.close())
+  const run = async (count: number) => {
+    let next = 0
+    const worker = async () => {
+      for (let n = next++; n < count; n = next++) {
+        const body = JSON.stringify({ input: 'hi', client_name: `client ${n % (turns / 10)}` })
+        const headers = { 'content-type': 'application/json' }
+        const reply = await request(`${server.url}/query`, {
+          dispatcher: agent,
+          method: 'POST',
+          headers,
+          body,
+        })
+        if (reply.statusCode !== 200) throw new Error(await reply.body.text())
+        await reply.body.text()
+      }
+    }
+    await Promise.all(Array.from({ length: 32 }, worker))
+    upstream.journal.length = 0
+    await wait(500)
+    return server.held()
+  }
+  const warm = await run(turns / 2)
+  const after = await run(turns / 2)
+  process.stderr.write(`memory ${Math.round(warm / mb)} MB, then ${Math.round(after / mb)} MB\n`)
+  expect(after).toBeLessThan(warm * 1.1)
+}, 900_000)

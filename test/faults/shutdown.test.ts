@@ -1,0 +1,32 @@
+import { expect, it } from 'vitest'
+import { clientOf } from '../support/client.ts'
+import { readEvents } from '../support/events.ts'
+import { startServer } from '../support/start-server.ts'
+import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
+
+it('promise 25: what is not done 20 s after SIGTERM fails, every stream gets a last event, and the end is a 0', async () => {
+  const upstream = await startTranscriptUpstream()
+  const server = await startServer({ env: { OPENAI_BASE_URL: upstream.baseUrl } })
+  const client = clientOf(server.url)
+  upstream.faults.push({ stallAfter: 2 }, { say: 'in time', delay: 3_000 })
+  const { body } = await client.query('a', 'hi', { background: true })
+  const stuck = readEvents(`${server.url}/turns/${body.id}/events`)
+  const waiting = client.query('a', 'waiting')
+  await upstream.arrived(1)
+  const inTime = client.query('b', 'hi')
+  await upstream.arrived(2)
+  const begin = performance.now()
+  const ended = server.end('SIGTERM')
+  expect((await inTime).body.response).toBe('in time')
+  const { events, done } = await stuck
+  expect(done).toBe(true)
+  expect(events.at(-1)?.data).toMatchObject({ response: { error: { code: 'server_shutting_down' } } })
+  expect([(await waiting).status, (await waiting).body.code]).toEqual([503, 'server_shutting_down'])
+  expect(await ended).toBe(0)
+  const took = performance.now() - begin
+  expect(took).toBeGreaterThan(19_500)
+  expect(took).toBeLessThan(25_000)
+  const again = clientOf((await startServer({ dataDir: server.dataDir })).url)
+  expect((await again.send('GET', `/turns/${body.id}`)).body).toMatchObject({ status: 'failed' })
+  expect((await again.history('a')).body).toEqual([])
+}, 60_000)
