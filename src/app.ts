@@ -6,6 +6,7 @@ import type { Now, Store } from './conversation/ports.ts'
 import type { Turns } from './conversation/turns.ts'
 import type { App } from './http/app-type.ts'
 import { handleError, handleNotFound } from './http/error-handler.ts'
+import { eventEncoder } from './http/event-stream.ts'
 import { authenticate } from './http/plugins/authenticate.ts'
 import { answerBrokenRequest } from './http/plugins/broken-requests.ts'
 import { acceptJsonBodies } from './http/plugins/json-body.ts'
@@ -63,8 +64,9 @@ export async function buildApp(deps: AppDeps): Promise<App> {
 
   await describeRoutes(app, deps.openApi)
   modelRoutes(app, deps)
-  queryRoute(app, deps)
-  turnRoutes(app, deps)
+  const encode = eventEncoder()
+  queryRoute(app, { ...deps, encode })
+  turnRoutes(app, { ...deps, encode })
   historyRoutes(app, deps)
   operationRoutes(app, deps)
   await serveDocument(app, deps.openApi)

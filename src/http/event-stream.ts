@@ -9,16 +9,38 @@ const heartbeat = 15_000
 /** A reader who takes nothing for so long while so much waits for them is cut; after the longer time in any case. */
 const stall = { check: 1_000, mayLast: 5_000, atMost: 60_000, backlog: 256 * 1024 }
 
-/** An event on the wire, as in the HTML standard ("Server-sent events"); it is written in one write. */
-const eventText = (event: TurnEvent): string =>
-  `id: ${event.sequence_number}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`
+/** How much is handed to a connection at once, in bytes: all of an event, unless it holds a very long answer. */
+const maxWrite = 64 * 1024
+
+/**
+ * Makes the bytes of events, as in the HTML standard ("Server-sent events"). The followers of a turn share them, for as
+ * long as the turn's events live.
+ */
+export function eventEncoder(): (event: TurnEvent) => Uint8Array {
+  const kept = new WeakMap<TurnEvent, Uint8Array>()
+  return (event) => {
+    const known = kept.get(event)
+    if (known !== undefined) return known
+    const data = JSON.stringify(event)
+    const bytes = Buffer.from(`id: ${event.sequence_number}\nevent: ${event.type}\ndata: ${data}\n\n`)
+    kept.set(event, bytes)
+    return bytes
+  }
+}
+
+export type EventEncoder = ReturnType<typeof eventEncoder>
 
 /** Answers with the events of a turn after the number `after`, until its last one. */
-export async function sendEvents(reply: FastifyReply, turn: Followable, after: number): Promise<void> {
+export async function sendEvents(
+  reply: FastifyReply,
+  turn: Followable,
+  after: number,
+  encode: EventEncoder,
+): Promise<void> {
   const raw = open(reply, 'text/event-stream; charset=utf-8')
   const beat = setInterval(() => raw.writableNeedDrain || raw.write(':\n\n'), heartbeat)
   try {
-    await forEachEvent(raw, turn, after, eventText)
+    await forEachEvent(raw, turn, after, encode)
     raw.end('data: [DONE]\n\n')
   } finally {
     clearInterval(beat)
@@ -34,7 +56,7 @@ export async function sendText(reply: FastifyReply, turn: Followable): Promise<v
   const opened = () => (raw ??= open(reply, 'text/plain; charset=utf-8'))
   await forEachEvent(reply.raw, turn, -1, (event) => {
     if (event.delta !== undefined) opened()
-    return event.delta ?? ''
+    return Buffer.from(event.delta ?? '')
   })
   const record = await turn.ended
   if (raw === undefined) answered(record)
@@ -53,7 +75,7 @@ async function forEachEvent(
   raw: ServerResponse,
   turn: Followable,
   after: number,
-  toText: (event: TurnEvent) => string,
+  toBytes: (event: TurnEvent) => Uint8Array,
 ): Promise<void> {
   const gone = new AbortController()
   const onClose = () => gone.abort()
@@ -61,9 +83,10 @@ async function forEachEvent(
   try {
     for await (const events of turn.follow(after, gone.signal)) {
       for (const event of events) {
-        const text = toText(event)
-        if (text === '' || raw.write(text)) continue
-        await drained(raw, turn, event.sequence_number)
+        const bytes = toBytes(event)
+        for (let at = 0; at < bytes.length && !raw.destroyed; at += maxWrite) {
+          if (!raw.write(bytes.subarray(at, at + maxWrite))) await drained(raw, turn, event.sequence_number)
+        }
         if (raw.destroyed) return
       }
     }

@@ -7,10 +7,10 @@ import { responseObject } from '../../conversation/turn-event.ts'
 import type { Turns } from '../../conversation/turns.ts'
 import type { App } from '../app-type.ts'
 import { canonicalJson } from '../canonical-json.ts'
-import { sendEvents, sendText } from '../event-stream.ts'
+import { type EventEncoder, sendEvents, sendText } from '../event-stream.ts'
 import { querySchema } from '../schemas/query.ts'
 
-export function queryRoute(app: App, { turns }: { turns: Turns }): void {
+export function queryRoute(app: App, { turns, encode }: { turns: Turns; encode: EventEncoder }): void {
   app.post('/query', { schema: querySchema }, async ({ tenant, body, headers }, reply) => {
     const { input, model, instructions, multitask_strategy: strategy } = body
     const key = { tenant, client: clientName(body.client_name) }
@@ -24,7 +24,7 @@ export function queryRoute(app: App, { turns }: { turns: Turns }): void {
     const accept = headers.accept ?? ''
     if (body.background === true) return accepted(reply, turn)
     if (body.stream === true || accept.includes('text/event-stream'))
-      return hijacked(sendEvents(reply, turn, -1), reply)
+      return hijacked(sendEvents(reply, turn, -1, encode), reply)
     if (accept.includes('text/plain')) return hijacked(sendText(reply, turn), reply)
     const seconds = waitOf(headers.prefer)
     const record = seconds === undefined ? await turn.ended : await endedWithin(turn, seconds)

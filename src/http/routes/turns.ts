@@ -2,10 +2,10 @@ import { checkText } from '../../conversation/text.ts'
 import { responseObject } from '../../conversation/turn-event.ts'
 import type { Turns } from '../../conversation/turns.ts'
 import type { App } from '../app-type.ts'
-import { sendEvents } from '../event-stream.ts'
+import { type EventEncoder, sendEvents } from '../event-stream.ts'
 import { cancelTurnSchema, getTurnEventsSchema, getTurnSchema } from '../schemas/turns.ts'
 
-export function turnRoutes(app: App, { turns }: { turns: Turns }): void {
+export function turnRoutes(app: App, { turns, encode }: { turns: Turns; encode: EventEncoder }): void {
   app.get('/turns/:id', { schema: getTurnSchema }, async ({ tenant, params }) => {
     checkText(params.id)
     return responseObject((await turns.find(tenant, params.id)).record)
@@ -18,7 +18,7 @@ export function turnRoutes(app: App, { turns }: { turns: Turns }): void {
       checkText(params.id)
       const turn = await turns.find(tenant, params.id)
       const last = headers['last-event-id']
-      await sendEvents(reply, turn, last === undefined ? (query.after ?? -1) : Number(last))
+      await sendEvents(reply, turn, last === undefined ? (query.after ?? -1) : Number(last), encode)
       return reply
     },
   )
