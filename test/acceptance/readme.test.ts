@@ -10,7 +10,7 @@ const read = (file: string): string => readFileSync(resolve(root, file), 'utf8')
 
 /** The commands of a page with the answer that is printed below each. */
 function examples(page: string): { command: string; answer: string }[] {
-  const block = /```sh\n(curl [\s\S]*?)```\n\n```json\n([\s\S]*?)```/g
+  const block = /```sh\n(curl [\s\S]*?)```\n\n```(?:json|text)\n([\s\S]*?)```/g
   return [...page.matchAll(block)].map(([, command = '', answer = '']) => ({
     command,
     answer: answer.trim(),
@@ -40,7 +40,7 @@ describe.each([['README.md'], ['README.ko.md']])('%s', (file) => {
     const { url } = await startServer()
     const answers = all.map(({ command }) => {
       const script = command.replaceAll('http://localhost:10000', url)
-      return execFileSync('bash', ['-c', script], { encoding: 'utf8' })
+      return execFileSync('bash', ['-c', script], { encoding: 'utf8' }).trim()
     })
     expect(steady(answers)).toEqual(steady(all.map(({ answer }) => answer)))
     for (const route of ['/models', '/model?', '/model', '/query', '/history', '-X DELETE']) {

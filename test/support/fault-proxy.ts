@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { onTestFinished } from 'vitest'
 
 /** What a proxy does to the bytes that go from the target back to the caller. */
-export interface NetworkFault {
+interface NetworkFault {
   /** Hold each piece back for so long, in milliseconds. */
   latency?: number | undefined
   /** Close the connection in order after so many bytes. */

@@ -5,7 +5,7 @@ import type { TranscriptUpstream } from './transcript-upstream.ts'
 type Client = ReturnType<typeof clientOf>
 
 /** A turn that stands at one point of its way. Its reply, if any comes, is still to be had. */
-export interface TurnAtPoint {
+interface TurnAtPoint {
   readonly input: string
   readonly reply: Promise<Reply | undefined>
   /** Whether both messages are in the history already. */
