@@ -16,7 +16,8 @@ export class LiveTurn implements Followable {
   readonly #texts: string[] = []
   readonly #lengths: number[] = []
   readonly #ended = Promise.withResolvers<TurnRecord>()
-  #more = Promise.withResolvers<void>()
+  /** Called when there is more to read. */
+  readonly #followers = new Set<() => void>()
   #record: TurnRecord
   #bytes = 0
 
@@ -68,15 +69,21 @@ export class LiveTurn implements Followable {
 
   /** The events after the number `after` (-1 for all), and on until the last. Ends early when `signal` aborts. */
   async *follow(after: number, signal: AbortSignal): AsyncGenerator<readonly TurnEvent[], void, undefined> {
-    const aborted = new Promise<void>((resolve) =>
-      signal.addEventListener('abort', () => resolve(), { once: true }),
-    )
-    for (let next = after + 1; !signal.aborted; ) {
-      const fresh = this.#events.list.slice(next)
-      next += fresh.length
-      if (fresh.length > 0) yield fresh
-      else if (isEnded(this.#record.status)) return
-      else await Promise.race([this.#more.promise, aborted])
+    let wake = () => {}
+    const onMore = () => wake()
+    this.#followers.add(onMore)
+    signal.addEventListener('abort', onMore)
+    try {
+      for (let next = after + 1; !signal.aborted; ) {
+        const fresh = this.#events.list.slice(next)
+        next += fresh.length
+        if (fresh.length > 0) yield fresh
+        else if (isEnded(this.#record.status)) return
+        else await new Promise<void>((resolve) => (wake = resolve))
+      }
+    } finally {
+      this.#followers.delete(onMore)
+      signal.removeEventListener('abort', onMore)
     }
   }
 
@@ -93,8 +100,7 @@ export class LiveTurn implements Followable {
   }
 
   #wake(): void {
-    this.#more.resolve()
-    this.#more = Promise.withResolvers()
+    for (const follower of this.#followers) follower()
   }
 }
 

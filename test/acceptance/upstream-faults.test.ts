@@ -38,7 +38,7 @@ const cases: [name: string, fault: Fault, status: number, code: string][] = [
   ['a slow answer', { delay: 3_000 }, 504, 'upstream_timeout'],
 ]
 
-describe('promises 14 and 15: a fault of the upstream', () => {
+describe('promises 14, 15 and 16: a fault of the upstream', () => {
   it.each(cases)(
     '%s: its own status and code, nothing in the history, and the next query works',
     async (_, fault, status, code) => {

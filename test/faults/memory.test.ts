@@ -65,6 +65,7 @@ it('promise 21: fifty readers who do not read are cut, and their turn completes'
   const server = await startServer({ env: { OPENAI_BASE_URL: upstream.baseUrl } })
   upstream.faults.push({ say: `${'x'.repeat(1_000)} `, repeat: 5_000, pause: 1 })
   const { body } = await clientOf(server.url).query('a', 'hi', { background: true })
+  const before = peakOf(server)
   const readers = Array.from({ length: 50 }, () => stalledReader(server, `/turns/${body.id}/events`))
   await expect
     .poll(async () => (await clientOf(server.url).send('GET', `/turns/${body.id}`)).body.status, {
@@ -72,8 +73,11 @@ it('promise 21: fifty readers who do not read are cut, and their turn completes'
     })
     .toBe('completed')
   await expect.poll(() => readers.every((reader) => reader.cut()), { timeout: 20_000 }).toBe(true)
-  const peak = peakOf(server)
-  process.stderr.write(`peak ${Math.round(peak / mb)} MB, ${megabytes} MB for each reader\n`)
+  const grown = peakOf(server) - before
+  expect(grown).toBeLessThan(150 * mb)
+  process.stderr.write(
+    `at its peak memory grew by ${Math.round(grown / mb)} MB, ${megabytes} MB for each reader\n`,
+  )
   expect((await clientOf(server.url).history('a')).body).toHaveLength(2)
 }, 120_000)
 

@@ -1,9 +1,12 @@
 import { createHash, randomUUID } from 'node:crypto'
+import { appendFileSync } from 'node:fs'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { join } from 'node:path'
 import { json } from 'node:stream/consumers'
 import { setTimeout as wait } from 'node:timers/promises'
 import { onTestFinished } from 'vitest'
+import { temporaryDir } from './start-server.ts'
 
 export interface Message {
   readonly role: string
@@ -51,6 +54,8 @@ export interface Fault {
 export interface TranscriptUpstream {
   readonly baseUrl: string
   readonly journal: JournalEntry[]
+  /** The same as JSON lines in a file, for whoever looks at a test that failed half-way. */
+  readonly journalFile: string
   /** How many connections were made to it. */
   connections(): number
   /** The models that it lists; undefined: it has no list, and answers 404. */
@@ -79,6 +84,7 @@ export function transcript(messages: readonly Message[]): { count: number; diges
  */
 export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
   const journal: JournalEntry[] = []
+  const journalFile = join(temporaryDir(), 'journal.jsonl')
   const faults: Fault[] = []
   const sockets = new Set<Socket>()
   let connections = 0
@@ -93,6 +99,7 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
   const upstream: TranscriptUpstream = {
     baseUrl: '',
     journal,
+    journalFile,
     faults,
     models: ['transcript', 'other'],
     connections: () => connections,
@@ -115,6 +122,7 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
     const { model, messages } = (await json(request)) as { model: string; messages: Message[] }
     const entry: JournalEntry = { model, messages, headers: request.headers, closedEarly: false }
     journal.push(entry)
+    appendFileSync(journalFile, `${JSON.stringify({ at: Date.now(), model, messages })}\n`)
     reply.once('close', () => {
       entry.closedEarly = !reply.writableFinished
     })
