@@ -1,5 +1,5 @@
-import { DaehwaError } from './errors.ts'
-import type { TurnRecord } from './turn.ts'
+import { DaehwaError, type ErrorCode } from './errors.ts'
+import { isEnded, type TurnRecord } from './turn.ts'
 import { eventsOf, type TurnEvent } from './turn-event.ts'
 
 /** A turn to read from, whether it runs or has ended. */
@@ -13,14 +13,21 @@ export interface Followable {
   behind(after: number): number
 }
 
+/** Ends of which the pieces that had come are not kept: whoever had more of them is told of the end all the same. */
+const forgotten: ReadonlySet<ErrorCode> = new Set(['server_restarted', 'history_deleted'])
+
 /** A turn that has ended, from its record. */
 export function endedTurn(record: TurnRecord): Followable {
   return {
     record,
     ended: Promise.resolve(record),
     async *follow(after) {
-      const events = eventsOf(record).slice(after + 1)
-      if (events.length > 0) yield events
+      const events = eventsOf(record)
+      const fresh = events.slice(after + 1)
+      if (fresh.length > 0) yield fresh
+      else if (record.error !== undefined && forgotten.has(record.error.code)) {
+        yield events.slice(-1).map((last) => ({ ...last, sequence_number: after + 1 }))
+      }
     },
     behind: (after) => textAfter(eventsOf(record), after),
   }
@@ -32,6 +39,7 @@ export const textAfter = (events: readonly TurnEvent[], after: number): number =
 
 /** The record of a turn that has its answer. @throws DaehwaError why it has none */
 export function answered(record: TurnRecord): TurnRecord {
-  if (record.error === undefined) return record
-  throw DaehwaError.restore(record.error)
+  if (record.error !== undefined) throw DaehwaError.restore(record.error)
+  if (!isEnded(record.status)) throw DaehwaError.of('storage_unavailable').after(1) // its end is not written yet
+  return record
 }

@@ -60,6 +60,8 @@ export interface Store {
    * may be tried again, it is kept anew under its old id. Throws `idempotency_key_reused`.
    */
   accept(turn: NewTurn, deadline: number | undefined): Promise<Accepted>
+  /** The turn that a key of the last 24 hours stands for, and that would be joined. Throws `idempotency_key_reused`. */
+  known(tenant: string, idempotency: Idempotency, at: number): Promise<string | undefined>
   /** `queued` → `in_progress`, dispatched; undefined when the turn is no longer there to be run. */
   claim(tenant: string, turnId: string, at: number, deadline: number): Promise<Claim | undefined>
   /** `queued` → failed or cancelled; does nothing when the turn is no longer queued. */
@@ -72,7 +74,7 @@ export interface Store {
   itemsFrom(claim: Claim, fromSeq: number): Promise<Fragment[]>
   /** Puts both messages into the history; false, and nothing is kept, when the claim is not the newest. */
   commit(claim: Claim, turn: TurnRecord, answer: Fragment): Promise<boolean>
-  /** Ends a turn without its messages entering the history. Does nothing when the claim is not the newest. */
+  /** Ends a turn without its messages entering the history. Does nothing when a newer claim is on the same turn. */
   end(claim: Claim, turn: TurnRecord): Promise<void>
   /**
    * The messages of whole turns, oldest first, in pages that fit into memory: the newest `turns` of them (all
@@ -81,6 +83,8 @@ export interface Store {
   history(key: ConversationKey, turns?: number, before?: string): AsyncIterable<readonly HistoryEntry[]>
   /** Erases the history and ends what was accepted before. */
   clear(key: ConversationKey, at: number): Promise<Cleared>
+  /** Overwrites what was erased wherever it still is besides the tables. */
+  scrub(): Promise<void>
   /** After a start: dispatched turns become `failed/server_restarted`. Answers the queued ones, oldest first. */
   recover(at: number): Promise<QueuedTurn[]>
   /** Resolves when the database answers. */

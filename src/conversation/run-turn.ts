@@ -19,9 +19,13 @@ export interface RunDeps {
   readonly turnTimeout: number
 }
 
+/** What is still to be written of a turn that has ended. */
+export type Unkept = () => Promise<void>
+
 /**
  * Answers a claimed turn: chooses its context, asks the upstream, commits. It never throws: however the turn ends,
- * it ends in the store and for its followers. `abort` ends it early, with its reason as the error.
+ * it ends for its followers and in the store; where the store did not take the end, that is still to be done by the
+ * function that is handed back. `abort` ends the turn early, with its reason as the error.
  */
 export async function runTurn(
   deps: RunDeps,
@@ -29,23 +33,32 @@ export async function runTurn(
   live: LiveTurn,
   frame: () => Frame | Promise<Frame>,
   abort: AbortController,
-): Promise<void> {
-  const { log, now, turnTimeout } = deps
+): Promise<Unkept | undefined> {
+  const { store, log, now, turnTimeout } = deps
   const tooLong = DaehwaError.of('upstream_timeout', { detail: `the turn took over ${turnTimeout} ms` })
   const timer = setTimeout(() => abort.abort(tooLong), turnTimeout)
   live.start(now())
   try {
     const finish = await answer(deps, claim, live, await frame(), abort.signal)
     live.end(await commit(deps, claim, live, finish))
+    return undefined
   } catch (error) {
     if (codeOf(error) === 'internal_error') log.error({ turn: claim.turnId, err: error }, 'a turn failed')
     const record = failed(live, error, now())
-    await keepFailure(deps, claim, record)
+    const unkept = await keptOr(() => store.end(claim, record))
     live.end(record)
+    return unkept
   } finally {
     clearTimeout(timer)
   }
 }
+
+/** Writes; what could not be written is handed back, to be written later. */
+export const keptOr = (write: Unkept): Promise<Unkept | undefined> =>
+  write().then(
+    () => undefined,
+    () => write,
+  )
 
 /** A turn as it ends by an error, with what had come of its answer. */
 export function failed(live: LiveTurn, cause: unknown, at: number): TurnRecord {
@@ -110,11 +123,3 @@ async function collect(events: AsyncIterable<ModelEvent>, live: LiveTurn): Promi
 
 const mayShrink = (error: unknown, { pastTokens }: Context, shrinks: number): boolean =>
   codeOf(error) === 'context_length_exceeded' && pastTokens > 0 && shrinks < maxShrinks
-
-async function keepFailure({ store, log }: RunDeps, claim: Claim, record: TurnRecord): Promise<void> {
-  try {
-    await store.end(claim, record)
-  } catch (error) {
-    log.error({ turn: claim.turnId, code: codeOf(error) }, 'the end of a turn could not be stored')
-  }
-}

@@ -1,3 +1,4 @@
+import { carryTurn } from './carry-turn.ts'
 import type { Frame } from './choose-context.ts'
 import type { ConversationKey } from './conversation.ts'
 import { codeOf, DaehwaError } from './errors.ts'
@@ -7,7 +8,7 @@ import { Lanes, type Place } from './lanes.ts'
 import { LiveTurn } from './live-turn.ts'
 import { type Ask, frameOf, type NewTurnDeps, newTurn, recordOf } from './new-turn.ts'
 import type { Claim, NewTurn, QueuedTurn } from './ports.ts'
-import { failed, type RunDeps, runTurn } from './run-turn.ts'
+import type { RunDeps, Unkept } from './run-turn.ts'
 import type { TurnRecord } from './turn.ts'
 
 /** Milliseconds between two tries to end a turn in a storage that fails. */
@@ -27,7 +28,6 @@ export interface Begun {
 /** A turn on its way through its lane. */
 interface Visit {
   readonly tenant: string
-  readonly place: Place
   readonly abort: AbortController
   readonly live: LiveTurn
 }
@@ -52,18 +52,27 @@ export class Turns {
    */
   async begin(ask: Ask): Promise<Begun> {
     if (this.#draining) throw DaehwaError.of('server_shutting_down').after(5)
-    const id = this.#ids.next('resp', this.#deps.now()) // made when the place is taken: ids sort as places do
-    const place = this.#enter(ask)
+    const { store, now, turnTimeout } = this.#deps
+    const id = this.#ids.next('resp', now()) // made when the place is taken: ids sort as places do
+    let place: Place
+    try {
+      place = this.#enter(ask)
+    } catch (busy) {
+      // A message that was taken before is not a new one, however many wait.
+      const known = ask.idempotency && (await store.known(ask.key.tenant, ask.idempotency, now()))
+      if (known === undefined) throw busy
+      return this.#replay(ask, known)
+    }
     try {
       const turn = await newTurn(this.#deps, id, ask)
       const frame = await frameOf(this.#deps, turn) // before it is kept: an input that is too long leaves no trace
-      const { store, now, turnTimeout } = this.#deps
       const accepted = await store.accept(turn, place.first ? now() + turnTimeout : undefined)
       if (accepted.existing) {
         place.leave()
-        return { turn: await this.find(ask.key.tenant, accepted.turnId), replayed: true }
+        return await this.#replay(ask, accepted.turnId)
       }
       const kept = { ...turn, id: accepted.turnId }
+      if (ask.strategy === 'interrupt') place.interruptOther()
       return { turn: this.#carry(place, kept, accepted.claim, () => frame), replayed: false }
     } catch (error) {
       place.leave()
@@ -89,8 +98,15 @@ export class Turns {
 
   /** Erases a history. What is being answered for it is stopped and never enters it. */
   async clear(key: ConversationKey): Promise<number> {
-    const { messages, turns } = await this.#deps.store.clear(key, this.#deps.now())
+    const { store, now, log } = this.#deps
+    const { messages, turns } = await store.clear(key, now())
     for (const id of turns) this.#visits.get(id)?.abort.abort(DaehwaError.of('history_deleted'))
+    await store.scrub().catch((error: unknown) => {
+      log.warn(
+        { code: codeOf(error) },
+        'a history is cleared, but its words are in the log of the database until it is emptied',
+      )
+    })
     return messages
   }
 
@@ -116,15 +132,16 @@ export class Turns {
   }
 
   #enter({ key, strategy = 'enqueue' }: Ask): Place {
-    const lane = laneOf(key)
-    if (strategy === 'enqueue') return this.#lanes.enter(lane, this.#deps.maxWaiting)
-    if (strategy === 'reject') return this.#lanes.enter(lane, 0)
-    const place = this.#lanes.enter(lane, this.#deps.maxWaiting, true)
-    for (const visit of this.#visits.values()) {
-      if (visit.place.lane === lane && visit.place.entered)
-        visit.abort.abort(DaehwaError.of('turn_cancelled'))
+    const maxWaiting = strategy === 'reject' ? 0 : this.#deps.maxWaiting
+    return this.#lanes.enter(laneOf(key), maxWaiting, strategy === 'interrupt')
+  }
+
+  async #replay({ key }: Ask, id: string): Promise<Begun> {
+    try {
+      return { turn: await this.find(key.tenant, id), replayed: true }
+    } catch (error) {
+      throw codeOf(error) === 'not_found' ? DaehwaError.of('history_deleted') : error
     }
-    return place
   }
 
   /** Lets a turn go its way: it waits, runs and ends, and leaves its lane. */
@@ -136,56 +153,38 @@ export class Turns {
   ): LiveTurn {
     const abort = new AbortController()
     const live = new LiveTurn(recordOf(turn))
-    const visit = { tenant: turn.key.tenant, place, abort, live }
+    const visit = { tenant: turn.key.tenant, abort, live }
     this.#visits.set(turn.id, visit)
+    place.onInterrupt(() => abort.abort(DaehwaError.of('turn_cancelled')))
     const run = async () => {
       try {
-        const claim = claimed ?? (await this.#claim(visit, turn))
-        if (claim !== undefined) await runTurn(this.#deps, claim, live, frame, abort)
+        const unkept = await carryTurn(this.#deps, place, turn, claimed, live, frame, abort)
+        place.leave()
+        if (unkept !== undefined) await this.#untilKept(turn.id, unkept)
       } finally {
         place.leave()
-        this.#visits.delete(turn.id)
+        // A retry with the same key may have begun the same turn anew in the meantime.
+        if (this.#visits.get(turn.id) === visit) this.#visits.delete(turn.id)
       }
     }
     void this.#track(run())
     return live
   }
 
-  /** Waits for the turn's time to come; when it does not come any more, the turn is ended here. */
-  async #claim({ place, abort, live }: Visit, { id, key }: NewTurn | QueuedTurn): Promise<Claim | undefined> {
-    const { store, now, turnTimeout } = this.#deps
-    const aborted = new Promise<void>((resolve) => abort.signal.addEventListener('abort', () => resolve()))
-    try {
-      await Promise.race([place.ready, aborted])
-      abort.signal.throwIfAborted()
-      const claim = await store.claim(key.tenant, id, now(), now() + turnTimeout)
-      if (claim === undefined) throw DaehwaError.of('history_deleted')
-      return claim
-    } catch (error) {
-      const record = failed(live, error, now())
-      await this.#endQueued(key.tenant, record)
-      live.end(record)
-      return undefined
-    }
-  }
-
   /**
-   * Ends a turn that was kept and could not be begun, so that no restart runs what its sender was told had failed.
-   * Where the storage fails, it is tried again until it takes this.
+   * Writes the end of a turn that the storage did not take, for as long as it takes: no restart may run what its
+   * sender was told had failed. Until then the turn is still read from memory.
    */
-  async #endQueued(tenant: string, record: TurnRecord): Promise<void> {
-    const { store, log } = this.#deps
-    try {
-      await store.endQueued(tenant, record)
-    } catch (error) {
-      log.error(
-        { turn: record.id, code: codeOf(error) },
-        'a turn that failed could not be ended in the storage yet',
-      )
-      if (this.#draining) return
-      const again = new Promise((resolve) => setTimeout(resolve, endAgain))
-      void this.#track(again.then(() => this.#endQueued(tenant, record)))
+  async #untilKept(id: string, write: Unkept): Promise<void> {
+    while (!this.#draining) {
+      await new Promise((resolve) => setTimeout(resolve, endAgain))
+      try {
+        return await write()
+      } catch (error) {
+        this.#deps.log.error({ turn: id, code: codeOf(error) }, 'the end of a turn could not be stored yet')
+      }
     }
+    await write().catch(() => {})
   }
 
   #track<T>(work: Promise<T>): Promise<T> {

@@ -68,6 +68,8 @@ function open(reply: FastifyReply, type: string): ServerResponse {
   reply.header('content-type', type).header('cache-control', 'no-store').header('x-accel-buffering', 'no')
   reply.hijack()
   reply.raw.writeHead(200, reply.getHeaders() as Record<string, string>)
+  reply.raw.flushHeaders()
+  if (reply.request.method === 'HEAD') reply.raw.end()
   return reply.raw
 }
 

@@ -5,36 +5,43 @@ import { mayRetry, type TurnStatus } from '../conversation/turn.ts'
 import { all, first, type Work } from './database.ts'
 
 export function* accept(turn: NewTurn, deadline: number | undefined): Work<Accepted> {
-  const known = turn.idempotency && (yield* knownTurn(turn, turn.idempotency))
-  if (known?.existing === true) return known
-  const kept = known === undefined ? turn : { ...turn, id: known.turnId }
+  const { key, idempotency, at } = turn
+  let id = turn.id
+  const row = idempotency && (yield* keyed(key.tenant, idempotency, at))
+  if (row !== undefined) {
+    if (!mayRetry(row.status, row.error_code ?? undefined)) return { existing: true, turnId: row.id }
+    yield* all('DELETE FROM turns WHERE tenant = ? AND id = ?', key.tenant, row.id)
+    id = row.id
+  } else if (idempotency !== undefined) {
+    yield* all(
+      'UPDATE turns SET idempotency_key = NULL WHERE tenant = ? AND idempotency_key = ?',
+      ...[key.tenant, idempotency.key],
+    )
+  }
+  const kept = { ...turn, id }
   const conversation = yield* openConversation(kept, deadline !== undefined)
   yield* insertTurn(kept, conversation, deadline)
-  const claim = deadline === undefined ? undefined : toClaim(turn.key.tenant, kept.id, conversation)
-  return { existing: false, turnId: kept.id, claim }
+  const claim = deadline === undefined ? undefined : toClaim(key.tenant, id, conversation)
+  return { existing: false, turnId: id, claim }
+}
+
+export function* knownTurn(tenant: string, idempotency: Idempotency, at: number): Work<string | undefined> {
+  const row = yield* keyed(tenant, idempotency, at)
+  return row === undefined || mayRetry(row.status, row.error_code ?? undefined) ? undefined : row.id
 }
 
 /** How long an idempotency key stands for the turn that it made, in milliseconds. */
 const keyLifetime = 24 * 60 * 60 * 1000
 
-/** What an idempotency key stands for: a turn to join, or one that makes room to be tried again; undefined: nothing. */
-function* knownTurn(
-  { key: { tenant }, at }: NewTurn,
-  { key, fingerprint }: Idempotency,
-): Work<({ existing: boolean; turnId: string } & Accepted) | undefined> {
+/** The turn of a key that still stands for one. @throws DaehwaError `idempotency_key_reused` */
+function* keyed(tenant: string, { key, fingerprint }: Idempotency, at: number): Work<KeyRow | undefined> {
   const row = yield* first<KeyRow>(
-    `SELECT id, fingerprint, status, error_code, created_at FROM turns WHERE tenant = ? AND idempotency_key = ?`,
+    'SELECT id, fingerprint, status, error_code, created_at FROM turns WHERE tenant = ? AND idempotency_key = ?',
     ...[tenant, key],
   )
-  if (row === undefined) return undefined
-  if (row.created_at < at - keyLifetime) {
-    yield* all('UPDATE turns SET idempotency_key = NULL WHERE tenant = ? AND id = ?', tenant, row.id)
-    return undefined
-  }
+  if (row === undefined || row.created_at < at - keyLifetime) return undefined
   if (row.fingerprint !== fingerprint) throw DaehwaError.of('idempotency_key_reused')
-  if (!mayRetry(row.status, row.error_code ?? undefined)) return { existing: true, turnId: row.id }
-  yield* all('DELETE FROM turns WHERE tenant = ? AND id = ?', tenant, row.id)
-  return { existing: false, turnId: row.id, claim: undefined }
+  return row
 }
 
 function* openConversation({ key, id, at }: NewTurn, claimed: boolean): Work<Claimed> {

@@ -1,5 +1,5 @@
 import type { Store } from '../conversation/ports.ts'
-import { accept } from './accept-turn.ts'
+import { accept, knownTurn } from './accept-turn.ts'
 import { all, type Database } from './database.ts'
 import * as history from './history-work.ts'
 import { readTurn } from './read-turn.ts'
@@ -27,11 +27,9 @@ export function sqlStore(database: Database): Store {
         range = rest
       }
     },
-    async clear(key, at) {
-      const erased = await database.write(() => history.clear(key, at))
-      await database.scrub()
-      return erased
-    },
+    clear: (key, at) => database.write(() => history.clear(key, at)),
+    scrub: () => database.scrub(),
+    known: (tenant, idempotency, at) => database.read(() => knownTurn(tenant, idempotency, at)),
     recover: (at) => database.write(() => turn.recover(at)),
     ping: () =>
       database.read(function* () {

@@ -59,7 +59,8 @@ export function* commit(claim: Claim, turn: TurnRecord, answer: Fragment): Work<
 
 export function* end(claim: Claim, turn: TurnRecord): Work<void> {
   const released = yield* release(claim, turn.endedAt ?? null, 0)
-  if (released !== undefined) yield* endTurn(claim.tenant, turn, before('fail'))
+  if (released === undefined && (yield* isActive(claim))) return // another owner runs this very turn
+  yield* endTurn(claim.tenant, turn, before('fail'))
 }
 
 export function* endQueued(tenant: string, turn: TurnRecord): Work<void> {
@@ -124,6 +125,14 @@ interface QueuedRow {
   readonly input: string
   readonly input_tokens: number
   readonly created_at: number
+}
+
+function* isActive({ tenant, conversation, turnId }: Claim): Work<boolean> {
+  const row = yield* first<{ active_turn: string | null }>(
+    'SELECT active_turn FROM conversations WHERE tenant = ? AND id = ?',
+    ...[tenant, conversation],
+  )
+  return row?.active_turn === turnId
 }
 
 /** Gives a conversation back, if the claim on it is still the newest, and counts the turns that are added. */

@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import {
   BrokenCircuitError,
   type CircuitBreakerPolicy,
+  CircuitState,
   circuitBreaker,
   handleWhen,
   SamplingBreaker,
@@ -22,6 +23,13 @@ const troubles: ReadonlySet<ErrorCode> = new Set([
   'upstream_timeout',
 ])
 
+/** What ends a request from this side: of a probe it says nothing good, and the circuit stays open. */
+const withdrawn: ReadonlySet<ErrorCode> = new Set([
+  'turn_cancelled',
+  'history_deleted',
+  'server_shutting_down',
+])
+
 /**
  * An upstream that is asked again when it fails for a passing reason (one with `retryAfter`) before it has said
  * anything, within the deadline of `signal`; and not at all while it fails most of the time.
@@ -33,7 +41,9 @@ export class RetryingUpstream implements Upstream {
   constructor(upstream: Upstream) {
     this.#upstream = upstream
     const { halfOpenAfter, ...sampling } = breaker
-    const isTrouble = (error: unknown) => troubles.has(codeOf(error)) && !isRefusal(error)
+    const isTrouble = (error: unknown) =>
+      (troubles.has(codeOf(error)) && !isRefusal(error)) ||
+      (this.#isProbing() && withdrawn.has(codeOf(error)))
     this.#circuit = circuitBreaker(handleWhen(isTrouble), {
       halfOpenAfter,
       breaker: new SamplingBreaker(sampling),
@@ -43,18 +53,29 @@ export class RetryingUpstream implements Upstream {
   async *answer(request: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, undefined> {
     for (let tries = 0; ; tries++) {
       const events = this.#upstream.answer(request, signal)
+      if (this.#isProbing()) throw circuitOpen() // one probe is under way, and enough
+      let first: IteratorResult<ModelEvent, void>
       try {
-        const first = await this.#circuit.execute(() => events.next())
-        if (!first.done) yield first.value
+        first = await this.#circuit.execute(() => events.next())
       } catch (error) {
+        signal.throwIfAborted()
         if (error instanceof BrokenCircuitError) throw circuitOpen()
         const pause = tries < retry.times ? pauseBefore(tries, error) : undefined
         if (pause === undefined) throw error
         await wait(pause, undefined, { signal }).catch(() => signal.throwIfAborted())
         continue
       }
-      return yield* events
+      try {
+        if (!first.done) yield first.value
+        return yield* events
+      } finally {
+        await events.return() // also when nobody reads on after the first event
+      }
     }
+  }
+
+  #isProbing(): boolean {
+    return this.#circuit.state === CircuitState.HalfOpen
   }
 
   models(): ReturnType<Upstream['models']> {

@@ -88,6 +88,9 @@ describe('promise 8: a key that was sent before', () => {
     })
     expect((await client.history('a')).body).toEqual([])
     expect(upstream.journal).toHaveLength(1)
+    const from = { headers: { 'last-event-id': '23' } } // a number that only the killed process had given
+    const { events } = await readEvents(`${second.url}/turns/${cut.body.id}/events`, from)
+    expect(events.map(({ id, event }) => [id, event])).toEqual([[24, 'response.failed']])
     const init = {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'idempotency-key': 'key-1' },

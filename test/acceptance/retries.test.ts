@@ -61,6 +61,16 @@ describe('promise 17: the upstream is asked again', () => {
   })
 })
 
+it('lets go of the upstream as soon as the answer is whole, though it keeps the connection', async () => {
+  const { upstream, client } = await start()
+  upstream.faults.push({ say: '', stallAfter: 4 }, { say: 'x'.repeat(9_000_000), stallAfter: 1 })
+  expect((await client.query('a', 'hi')).status).toBe(200)
+  expect((await client.query('a', 'hi')).body.incomplete).toBe('max_output_bytes')
+  await expect
+    .poll(() => upstream.journal.map(({ closedEarly }) => closedEarly), { timeout: 3_000 })
+    .toEqual([true, true])
+})
+
 describe('promise 18: an upstream that fails most of the time', () => {
   it('is left alone: 503 in a moment, one probe after 5 seconds, and then it is back', async () => {
     const { upstream, client } = await start()
@@ -82,8 +92,20 @@ describe('promise 18: an upstream that fails most of the time', () => {
 
     upstream.faults.length = 0
     await new Promise((resolve) => setTimeout(resolve, 5_100))
-    const replies = await Promise.all(names.map((name) => client.query(name, 'back')))
-    expect(replies.some(({ status }) => status === 200)).toBe(true)
+    upstream.faults.push({ stallAfter: 0 })
+    const probe = await client.query('probe', 'hi', { background: true })
+    await upstream.arrived(asked + 1)
+    const begin = performance.now()
+    expect((await client.query('behind the probe', 'hi')).status).toBe(503)
+    expect(performance.now() - begin).toBeLessThan(500)
+    const cancelled = await client.send('POST', `/turns/${probe.body.id}/cancel`)
+    expect(cancelled.body.status).toBe('cancelled')
+    expect((await client.query('a', 'hi')).status).toBe(503) // a probe without a verdict closes nothing
+    expect(upstream.journal).toHaveLength(asked + 1)
+
+    await new Promise((resolve) => setTimeout(resolve, 5_100))
     expect((await client.query('a', 'back')).status).toBe(200)
-  })
+    const replies = await Promise.all(names.map((name) => client.query(name, 'back')))
+    expect(replies.every(({ status }) => status === 200)).toBe(true)
+  }, 40_000)
 })

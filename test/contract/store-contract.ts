@@ -131,6 +131,17 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       expect(contents(await historyOf(store, key))).toEqual(['new', 'new'])
     })
 
+    it('ends a turn whose conversation has gone on to another, but not one that another owner runs', async () => {
+      const { store } = await open()
+      const key = someone()
+      const old = await begin(store, turn(key, 'old'))
+      const newer = await begin(store, turn(key, 'new'))
+      await store.end(old, failure(old.turnId, 'storage_full'))
+      expect(await store.turn(key.tenant, old.turnId)).toMatchObject({ status: 'failed' })
+      await store.end({ ...newer, fence: old.fence }, failure(newer.turnId, 'storage_full'))
+      expect(await commit(store, newer, answer('new'))).toBe(true)
+    })
+
     it('marks an answer that was cut short', async () => {
       const { store } = await open()
       const key = someone()

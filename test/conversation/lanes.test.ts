@@ -26,7 +26,25 @@ it('lets one who comes next pass those who wait', async () => {
   const next = lanes.enter('a', 64, true)
   first.leave()
   await next.ready
-  expect([next.entered, second.entered]).toEqual([true, false])
+  const order: string[] = []
+  void second.ready.then(() => order.push('second'))
+  await null
+  expect(order).toEqual([])
+})
+
+it('interrupts whoever is inside, also when that is known only later, and never oneself', () => {
+  const lanes = new Lanes()
+  const [inside, other] = [lanes.enter('a', 64), lanes.enter('a', 64, true)]
+  let interrupted = 0
+  inside.interruptOther()
+  inside.onInterrupt(() => interrupted++)
+  expect(interrupted).toBe(0)
+  other.interruptOther()
+  expect(interrupted).toBe(1)
+  const early = lanes.enter('b', 64)
+  lanes.enter('b', 64, true).interruptOther()
+  early.onInterrupt(() => interrupted++)
+  expect(interrupted).toBe(2)
 })
 
 it('keeps other lanes free', async () => {

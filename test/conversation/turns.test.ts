@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
+import { DaehwaError } from '../../src/conversation/errors.ts'
 import { answered } from '../../src/conversation/follow-turn.ts'
 import { Models } from '../../src/conversation/models.ts'
 import type { Ask } from '../../src/conversation/new-turn.ts'
@@ -145,6 +146,107 @@ it('stops a turn that is cleared in the very moment in which it is claimed', asy
     await turns.clear(key) // one that was accepted after the first clearing
     expect(await asked).toBe('history_deleted')
   }
+})
+
+const refuse = (): AsyncGenerator<ModelEvent, void, undefined> => {
+  throw DaehwaError.of('upstream_error', { detail: 'no' })
+}
+
+const idempotency = { key: 'k', fingerprint: 'f' }
+
+it('answers a key that comes again in the very moment in which its turn fails with a failure or an answer, never with nothing', async () => {
+  const store = await open()
+  const turns = turnsOver(store, async function* () {
+    await wait(1)
+    yield* refuse()
+  })
+  for (let round = 0; round < 40; round++) {
+    const keyed = {
+      key: { ...key, client: `client ${round}` },
+      input: 'hi',
+      idempotency: { key: `k${round}`, fingerprint: 'f' },
+    }
+    const asked = Array.from({ length: 12 }, async (_, n) => {
+      for (let tick = 0; tick < n * 8; tick++) await null
+      if (n % 3 === 0) await wait(n / 3)
+      return ask(turns, keyed).catch((error: { code: string }) => error.code)
+    })
+    expect(new Set(await Promise.all(asked))).toEqual(new Set(['upstream_error']))
+  }
+  await turns.drain(1_000)
+})
+
+it('reads the end of a turn from memory until the storage has taken it, and then from there', async () => {
+  const store = await open()
+  let broken = true
+  const fail = () => Promise.reject(DaehwaError.of('storage_full'))
+  const failing: Store = {
+    ...store,
+    commit: (...args) => (broken ? fail() : store.commit(...args)),
+    end: (...args) => (broken ? fail() : store.end(...args)),
+  }
+  const turns = turnsOver(failing, () => say('fine'))
+  const { turn } = await turns.begin({ key, input: 'hi', idempotency })
+  expect(await turn.ended).toMatchObject({ status: 'failed', error: { code: 'storage_full' } })
+  const again = await turns.begin({ key, input: 'hi', idempotency })
+  expect([again.replayed, (await again.turn.ended).error?.code]).toEqual([true, 'storage_full'])
+  broken = false
+  expect(await ask(turns, { key, input: 'another' })).toBe('fine')
+  await expect
+    .poll(async () => (await store.turn(key.tenant, turn.record.id))?.status, { timeout: 3_000 })
+    .toBe('failed')
+  expect(await ask(turns, { key, input: 'hi', idempotency })).toBe('fine')
+  await turns.drain(1_000)
+})
+
+it('interrupts nothing for a message that is refused, or that was taken before', async () => {
+  const store = await open()
+  const turns = turnsOver(store, hang)
+  const urgent = { key, input: 'urgent', strategy: 'interrupt', idempotency } as const
+  const first = await turns.begin(urgent)
+  expect((await turns.begin(urgent)).replayed).toBe(true)
+  await expect(turns.begin({ ...urgent, input: 'x'.repeat(9_000) })).rejects.toMatchObject({
+    code: 'context_length_exceeded',
+  })
+  await expect(
+    turns.begin({ ...urgent, idempotency: { key: 'k', fingerprint: 'other' } }),
+  ).rejects.toMatchObject({ code: 'idempotency_key_reused' })
+  await wait(20)
+  expect(first.turn.record.status).toBe('in_progress')
+  await turns.begin({ key, input: 'really', strategy: 'interrupt' })
+  expect(await first.turn.ended).toMatchObject({ status: 'cancelled', error: { code: 'turn_cancelled' } })
+  await turns.drain(10)
+})
+
+it('interrupts also one that has only just begun', async () => {
+  const store = await open()
+  const turns = turnsOver(store, hang)
+  const [first] = await Promise.all([
+    turns.begin({ key, input: 'first' }),
+    turns.begin({ key, input: 'second', strategy: 'interrupt' }),
+  ])
+  expect(await first.turn.ended).toMatchObject({ status: 'cancelled' })
+  await turns.drain(10)
+})
+
+it('lets a message that was taken before join, though the conversation takes no more', async () => {
+  const store = await open()
+  const turns = turnsOver(store, hang)
+  const asked = { key, input: 'hi', strategy: 'reject', idempotency } as const
+  await turns.begin(asked)
+  expect((await turns.begin(asked)).replayed).toBe(true)
+  await expect(turns.begin({ key, input: 'hi', strategy: 'reject' })).rejects.toMatchObject({
+    code: 'conversation_busy',
+  })
+  await turns.drain(10)
+})
+
+it('stops what was cleared, also when the words could not be overwritten yet', async () => {
+  const store = await open()
+  const turns = turnsOver({ ...store, scrub: () => Promise.reject(new Error('the disk')) }, hang)
+  const { turn } = await turns.begin({ key, input: 'hi' })
+  expect(await turns.clear(key)).toBe(0)
+  expect(await turn.ended).toMatchObject({ status: 'cancelled', error: { code: 'history_deleted' } })
 })
 
 it('keeps no lane and no timer for conversations that are not in use', async () => {

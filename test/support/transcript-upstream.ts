@@ -172,7 +172,7 @@ async function answer(reply: ServerResponse, { model, messages }: JournalEntry, 
     await write(reply, `data: ${line}\n\n`, fault.byteByByte === true)
     if (fault.pause !== undefined) await wait(fault.pause)
   }
-  reply.end()
+  if (fault.stallAfter !== lines.length) reply.end()
 }
 
 const chunk = (model: string, delta: object, reason: string | null): string =>
