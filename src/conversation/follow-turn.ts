@@ -9,6 +9,8 @@ export interface Followable {
   readonly ended: Promise<TurnRecord>
   /** The events after the number `after` (-1 for all), in order, until the last one or until `signal` aborts. */
   follow(after: number, signal: AbortSignal): AsyncGenerator<readonly TurnEvent[], void, undefined>
+  /** Whether the history was cleared since: what is still to be told of it must not be told any more. */
+  erased(): Promise<boolean>
   /** How much text, in UTF-16 units, is in the events after the number `after`. */
   behind(after: number): number
 }
@@ -17,7 +19,7 @@ export interface Followable {
 const forgotten: ReadonlySet<ErrorCode> = new Set(['server_restarted', 'history_deleted'])
 
 /** A turn that has ended, from its record. */
-export function endedTurn(record: TurnRecord): Followable {
+export function endedTurn(record: TurnRecord, stillThere: () => Promise<boolean>): Followable {
   return {
     record,
     ended: Promise.resolve(record),
@@ -29,6 +31,7 @@ export function endedTurn(record: TurnRecord): Followable {
         yield events.slice(-1).map((last) => ({ ...last, sequence_number: after + 1 }))
       }
     },
+    erased: async () => !(await stillThere()),
     behind: (after) => textAfter(eventsOf(record), after),
   }
 }

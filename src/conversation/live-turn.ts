@@ -87,6 +87,10 @@ export class LiveTurn implements Followable {
     }
   }
 
+  async erased(): Promise<boolean> {
+    return this.#record.error?.code === 'history_deleted'
+  }
+
   behind(after: number): number {
     return textAfter(this.#events.list, after)
   }

@@ -64,6 +64,8 @@ export interface Store {
   known(tenant: string, idempotency: Idempotency, at: number): Promise<string | undefined>
   /** `queued` → `in_progress`, dispatched; undefined when the turn is no longer there to be run. */
   claim(tenant: string, turnId: string, at: number, deadline: number): Promise<Claim | undefined>
+  /** Whether a turn is still there, and its history was not cleared since. */
+  hasTurn(tenant: string, turnId: string): Promise<boolean>
   /** `queued` → failed or cancelled; does nothing when the turn is no longer queued. */
   endQueued(tenant: string, turn: TurnRecord): Promise<void>
   /** A turn of this tenant; undefined when there is none, or its history was cleared. */

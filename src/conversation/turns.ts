@@ -86,7 +86,7 @@ export class Turns {
     if (visit?.tenant === tenant) return visit.live
     const record = await this.#deps.store.turn(tenant, id)
     if (record === undefined) throw DaehwaError.of('not_found', { what: 'such turn' })
-    return endedTurn(record)
+    return endedTurn(record, () => this.#deps.store.hasTurn(tenant, id))
   }
 
   /** Stops a turn, waiting or running; one that has ended stays as it is. Resolves when it has ended. */

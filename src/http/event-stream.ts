@@ -87,7 +87,9 @@ async function forEachEvent(
       for (const event of events) {
         const bytes = toBytes(event)
         for (let at = 0; at < bytes.length && !raw.destroyed; at += maxWrite) {
-          if (!raw.write(bytes.subarray(at, at + maxWrite))) await drained(raw, turn, event.sequence_number)
+          if (raw.write(bytes.subarray(at, at + maxWrite))) continue
+          await drained(raw, turn, event.sequence_number)
+          if (await turn.erased()) raw.destroy() // a slow reader is told no more of what was cleared
         }
         if (raw.destroyed) return
       }

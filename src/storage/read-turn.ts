@@ -13,6 +13,11 @@ export function* readTurn(tenant: string, id: string): Work<TurnRecord | undefin
   return row && toRecord(row)
 }
 
+export function* hasTurn(tenant: string, id: string): Work<boolean> {
+  const row = yield* first<{ id: string }>('SELECT id FROM turns WHERE tenant = ? AND id = ?', tenant, id)
+  return row !== undefined
+}
+
 interface TurnRow {
   readonly id: string
   readonly status: TurnStatus

@@ -2,7 +2,7 @@ import type { Store } from '../conversation/ports.ts'
 import { accept, knownTurn } from './accept-turn.ts'
 import { all, type Database } from './database.ts'
 import * as history from './history-work.ts'
-import { readTurn } from './read-turn.ts'
+import { hasTurn, readTurn } from './read-turn.ts'
 import * as turn from './turn-work.ts'
 
 /** The store over any database that runs work. */
@@ -13,6 +13,7 @@ export function sqlStore(database: Database): Store {
     accept: (newTurn, deadline) => database.write(() => accept(newTurn, deadline)),
     claim: (tenant, id, at, deadline) => database.write(() => turn.claim(tenant, id, at, deadline)),
     endQueued: (tenant, record) => database.write(() => turn.endQueued(tenant, record)),
+    hasTurn: (tenant, id) => database.read(() => hasTurn(tenant, id)),
     turn: (tenant, id) => database.read(() => readTurn(tenant, id)),
     turnsBefore: (claim, before, count) => database.read(() => history.turnsBefore(claim, before, count)),
     commit: (claim, record, answer) => database.write(() => turn.commit(claim, record, answer)),

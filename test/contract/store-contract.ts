@@ -280,7 +280,10 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         ...{ status: 'failed', text: 'half', pieces: [2, 2] },
         error: { code: 'upstream_timeout', message: 'because of upstream_timeout' },
       })
+      expect(await store.hasTurn(key.tenant, waiting.id)).toBe(true)
+      expect(await store.hasTurn('another', waiting.id)).toBe(false)
       await store.clear(key, 11)
+      expect(await store.hasTurn(key.tenant, waiting.id)).toBe(false)
       expect(await store.turn(key.tenant, waiting.id)).toBeUndefined()
       expect(await store.turn(key.tenant, other.turnId)).toBeUndefined()
     })

@@ -102,6 +102,30 @@ function stalledReader(server: RunningServer, path: string): { cut(): boolean } 
   }
 }
 
+it('promise 10: a slow reader is told no more of an answer that was cleared', async () => {
+  const upstream = await startTranscriptUpstream()
+  const server = await startServer({ env: { OPENAI_BASE_URL: upstream.baseUrl } })
+  const client = clientOf(server.url)
+  upstream.faults.push({ say: `${'x'.repeat(1_000)} `, repeat: 8_000 })
+  const { turn_id } = (await client.query('a', 'hi')).body
+  const socket = connect(Number(new URL(server.url).port), '127.0.0.1').pause()
+  onTestFinished(() => void socket.destroy())
+  socket.on('error', () => {}).write(`GET /turns/${turn_id}/events HTTP/1.1\r\nhost: a\r\n\r\n`)
+  await wait(500)
+  expect((await client.clear('a')).status).toBe(200)
+  let received = 0
+  let end = ''
+  socket.on('data', (bytes) => {
+    received += bytes.length
+    end = bytes.toString()
+  })
+  socket.resume()
+  await new Promise((resolve) => socket.once('close', resolve))
+  process.stderr.write(`${Math.round(received / mb)} MB had left before, of ${5 * 8}\n`)
+  expect(received).toBeLessThan(20 * mb) // what was in the buffers of the system
+  expect(end).not.toContain('[DONE]')
+}, 30_000)
+
 it('memory after many turns over many names is what it was before', async () => {
   const turns = length('turns', { full: 100_000, short: 4_000 })
   const upstream = await startTranscriptUpstream()
