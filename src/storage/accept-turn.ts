@@ -20,7 +20,7 @@ export function* accept(turn: NewTurn, deadline: number | undefined): Work<Accep
   }
   const kept = { ...turn, id }
   const conversation = yield* openConversation(kept, deadline !== undefined)
-  yield* insertTurn(kept, conversation, deadline)
+  yield* insertTurn(kept, turn.id, conversation, deadline)
   const claim = deadline === undefined ? undefined : toClaim(key.tenant, id, conversation)
   return { existing: false, turnId: id, claim }
 }
@@ -88,16 +88,22 @@ interface KeyRow {
   readonly created_at: number
 }
 
-function* insertTurn(turn: NewTurn, conversation: Claimed, deadline: number | undefined): Work<void> {
+function* insertTurn(
+  turn: NewTurn,
+  place: string,
+  conversation: Claimed,
+  deadline: number | undefined,
+): Work<void> {
   const { key, idempotency, at } = turn
   const claimed = deadline !== undefined
   yield* all(
-    `INSERT INTO turns (tenant, id, conversation, epoch, status, model, instructions, input, input_tokens,
+    `INSERT INTO turns (tenant, id, place, conversation, epoch, status, model, instructions, input, input_tokens,
        idempotency_key, fingerprint, created_at, dispatched_at, deadline_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[
       key.tenant,
       turn.id,
+      place,
       conversation.id,
       conversation.epoch,
       claimed ? 'in_progress' : 'queued',

@@ -83,7 +83,7 @@ export function* recover(at: number): Work<QueuedTurn[]> {
   const queued = yield* all<QueuedRow>(
     `SELECT t.tenant, t.id, c.client_name, t.model, t.instructions, t.input, t.input_tokens, t.created_at
      FROM turns t JOIN conversations c ON c.tenant = t.tenant AND c.id = t.conversation
-     WHERE t.status = 'queued' ORDER BY t.id`,
+     WHERE t.status = 'queued' ORDER BY t.place`,
   )
   return queued.map((row) => ({
     id: row.id,

@@ -5,6 +5,8 @@ import type { Dialect } from '../database.ts'
  *
  * - A conversation counts its finished turns by `next_seq`; those before `first_seq` were erased. `epoch` grows
  *   with every erasing and `fence` with every claim: a commit must know both.
+ * - Turns wait in the order of `place`: the id that was made when the turn took its place, which for one that is tried
+ *   again is not its own.
  * - A turn holds its input until it ends; then a finished one has its messages in `items`, any other has none, and
  *   what had come of its answer in `output`. `pieces` are the lengths in which the answer came.
  * - An item is stored as the fragment of JSON that goes upstream, beside its size in tokens. It comes last in its
@@ -33,6 +35,7 @@ export const conversations = ({ clustered }: Dialect): string[] => [
     id TEXT NOT NULL,
     conversation TEXT NOT NULL,
     epoch BIGINT NOT NULL,
+    place TEXT NOT NULL,
     seq BIGINT,
     status TEXT NOT NULL CHECK (status IN ('queued', 'in_progress', 'completed', 'incomplete', 'failed', 'cancelled')),
     model TEXT NOT NULL,

@@ -1,0 +1,77 @@
+import { randomUUID } from 'node:crypto'
+import { expect } from 'vitest'
+import type { ConversationKey } from '../../src/conversation/conversation.ts'
+import type { ErrorCode } from '../../src/conversation/errors.ts'
+import { recordOf } from '../../src/conversation/new-turn.ts'
+import type { Claim, NewTurn, Store } from '../../src/conversation/ports.ts'
+import type { TurnRecord } from '../../src/conversation/turn.ts'
+
+export const someone = (key: Partial<ConversationKey> = {}): ConversationKey => ({
+  tenant: randomUUID(),
+  client: '민수',
+  ...key,
+})
+
+let made = 0
+
+export const turn = (key: ConversationKey, input: string, at = 1): NewTurn => ({
+  id: `resp_${String(made++).padStart(12, '0')}_${randomUUID()}`,
+  key,
+  input: { json: JSON.stringify({ role: 'user', content: input }), tokens: input.length },
+  model: 'model',
+  instructions: made % 2 === 0 ? 'be brief' : undefined,
+  idempotency: undefined,
+  at,
+})
+
+export interface Answer extends Partial<TurnRecord> {
+  readonly text: string
+  readonly tokens: number
+}
+
+export const answer = (text: string, endedAt = 2): Answer => ({
+  ...{ text, tokens: text.length, pieces: [text.length], model: 'model-2026', endedAt },
+  usage: { input_tokens: 1, output_tokens: 2, total_tokens: 3 },
+})
+
+/** Accepts a turn that waits for nobody. */
+export async function begin(store: Store, newTurn: NewTurn): Promise<Claim> {
+  const accepted = await store.accept(newTurn, 9)
+  if (accepted.existing || accepted.claim === undefined) throw new Error('not claimed')
+  return accepted.claim
+}
+
+export function commit(store: Store, claim: Claim, { tokens, ...fields }: Answer): Promise<boolean> {
+  const status = fields.incomplete === undefined ? 'completed' : 'incomplete'
+  const record = { ...blank(claim.turnId), status, ...fields } as const
+  return store.commit(claim, record, {
+    json: JSON.stringify({ role: 'assistant', content: fields.text }),
+    tokens,
+  })
+}
+
+const blank = (id: string): TurnRecord => recordOf({ ...turn(someone(), ''), id })
+
+export const failure = (id: string, code: ErrorCode): TurnRecord => ({
+  ...blank(id),
+  status: 'failed',
+  error: { code, message: `because of ${code}` },
+  text: 'half',
+  pieces: [2, 2],
+  endedAt: 3,
+})
+
+export async function finish(
+  store: Store,
+  key: ConversationKey,
+  input: string,
+  text: string,
+  { at = 1, answeredAt = 2 } = {},
+): Promise<string> {
+  const claim = await begin(store, turn(key, input, at))
+  expect(await commit(store, claim, answer(text, answeredAt))).toBe(true)
+  return claim.turnId
+}
+
+export const contents = (entries: readonly { content: string }[]): string[] =>
+  entries.map(({ content }) => content)
