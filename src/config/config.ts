@@ -49,14 +49,18 @@ export function parseConfig(from: Env): Config {
   const known = new Set<string>()
   const env = new Proxy(from, { get: (values, name: string) => values[known.add(name) && name] })
   const config = readConfig(env)
-  for (const name of Object.keys(from).filter(isOurs)) {
-    if (known.has(name)) continue
+  for (const [name, value] of Object.entries(from)) {
+    if (!isOurs(name) || known.has(name) || isServiceLink(name, value)) continue
     throw new ConfigError(`${name} is no setting. There are ${[...known].filter(isOurs).join(', ')}`)
   }
   return config
 }
 
 const isOurs = (name: string): boolean => name.startsWith('DAEHWA_')
+
+/** What Kubernetes tells every pod of a service that is called daehwa ("Discovering services"). */
+const isServiceLink = (name: string, value = ''): boolean =>
+  /^DAEHWA_(SERVICE_(HOST|PORT)|PORT_\d+_)/.test(name) || (name === 'DAEHWA_PORT' && /^\w+:\/\//.test(value))
 
 function readConfig(env: Env): Config {
   refuseUnsupported(env)

@@ -59,6 +59,19 @@ describe('settings', () => {
     expect(() => parseConfig(env)).toThrow(/^[^\n]+$/)
   })
 
+  it('leave alone what Kubernetes tells a pod of a service that is called daehwa', () => {
+    const told = {
+      DAEHWA_SERVICE_HOST: '10.0.0.1',
+      DAEHWA_SERVICE_PORT: '80',
+      DAEHWA_SERVICE_PORT_HTTP: '80',
+      DAEHWA_PORT: 'tcp://10.0.0.1:80',
+      DAEHWA_PORT_80_TCP: 'tcp://10.0.0.1:80',
+      DAEHWA_PORT_80_TCP_ADDR: '10.0.0.1',
+    }
+    expect(parseConfig(told)).toEqual(parseConfig({}))
+    expect(() => parseConfig({ DAEHWA_PORT: '80' })).toThrow('DAEHWA_PORT is no setting')
+  })
+
   it('never repeat a key that is wrong', () => {
     expect(() => parseConfig({ OPENAI_API_KEY: 'sk-a b' })).toThrow(/^OPENAI_API_KEY holds a space/)
   })
