@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { DaehwaError, type ErrorCode, invalid } from '../conversation/errors.ts'
+import { DaehwaError, type ErrorCode, invalid, toDaehwaError } from '../conversation/errors.ts'
 import { describeValidation } from './validation.ts'
 
 /** The HTTP status of each error: the only place that knows it. */
@@ -47,7 +47,7 @@ export const errorBody = (error: DaehwaError, requestId: string): ErrorBody => (
 
 /** The one door by which a thrown error leaves. */
 export function handleError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const error = toDaehwaError(thrown, request)
+  const error = ofThrown(thrown, request)
   const status = statusOf[error.code]
   if (error.code === 'internal_error') request.log.error({ err: thrown }, 'internal error')
   else if (status >= 500)
@@ -74,9 +74,9 @@ export function handleNotFound(request: FastifyRequest, reply: FastifyReply): Fa
 
 const methods = ['GET', 'POST', 'PATCH', 'DELETE'] as const
 
-function toDaehwaError(thrown: unknown, request: FastifyRequest): DaehwaError {
-  if (thrown instanceof DaehwaError) return thrown
-  if (!isFastifyError(thrown)) return DaehwaError.of('internal_error')
+/** What was thrown, in the catalogue's words; the framework's own errors are translated. */
+function ofThrown(thrown: unknown, request: FastifyRequest): DaehwaError {
+  if (thrown instanceof DaehwaError || !isFastifyError(thrown)) return toDaehwaError(thrown)
   if (thrown.validation !== undefined) {
     return invalid(
       describeValidation(thrown.validation, thrown.validationContext, request.routeOptions.schema),

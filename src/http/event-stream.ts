@@ -1,7 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
-import type { Followable } from '../conversation/follow-turn.ts'
-import { answered } from '../conversation/follow-turn.ts'
+import { answered, type Followable } from '../conversation/follow-turn.ts'
 import type { TurnEvent } from '../conversation/turn-event.ts'
 
 /** Milliseconds between two comments that keep an idle stream open through proxies. */

@@ -19,7 +19,11 @@ export function queryRoute(app: App, { turns, encode }: { turns: Turns; encode: 
     if (replayed) reply.header('idempotency-replayed', 'true')
     const { id } = turn.record
     if (body.on_disconnect === 'cancel') {
-      onDisconnect(reply, () => turns.cancel(tenant, id).catch((err: unknown) => app.log.warn({ err })))
+      onDisconnect(reply, () =>
+        turns
+          .cancel(tenant, id)
+          .catch((err: unknown) => app.log.warn({ err }, 'a turn could not be cancelled')),
+      )
     }
     const accept = headers.accept ?? ''
     if (body.background === true) return accepted(reply, turn)
