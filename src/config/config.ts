@@ -56,11 +56,15 @@ export function parseConfig(from: Env): Config {
   return config
 }
 
-const isOurs = (name: string): boolean => name.startsWith('DAEHWA_')
+const prefix = 'DAEHWA_'
+
+const isOurs = (name: string): boolean => name.startsWith(prefix)
 
 /** What Kubernetes tells every pod of a service that is called daehwa ("Discovering services"). */
-const isServiceLink = (name: string, value = ''): boolean =>
-  /^DAEHWA_(SERVICE_(HOST|PORT)|PORT_\d+_)/.test(name) || (name === 'DAEHWA_PORT' && /^\w+:\/\//.test(value))
+function isServiceLink(name: string, value = ''): boolean {
+  const rest = name.slice(prefix.length)
+  return /^(SERVICE_(HOST|PORT)|PORT_\d+_)/.test(rest) || (rest === 'PORT' && /^\w+:\/\//.test(value))
+}
 
 function readConfig(env: Env): Config {
   refuseUnsupported(env)
