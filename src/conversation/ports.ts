@@ -6,6 +6,7 @@ import type {
   PastTurn,
   Usage,
 } from './conversation.ts'
+import type { Generation } from './settings.ts'
 import type { TurnRecord } from './turn.ts'
 
 /** A turn as it is accepted: the input and the client's settings as they are now. */
@@ -112,10 +113,12 @@ export interface ModelRequest {
   readonly model: string
   /** Messages of a chat completion request, serialised, oldest first. */
   readonly messages: readonly string[]
+  readonly settings?: Generation | undefined
 }
 
 export type ModelEvent =
   | { readonly type: 'delta'; readonly text: string }
+  | { readonly type: 'reasoning'; readonly text: string }
   | {
       readonly type: 'finish'
       readonly incomplete: IncompleteReason | undefined

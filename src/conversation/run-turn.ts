@@ -114,6 +114,7 @@ async function collect(events: AsyncIterable<ModelEvent>, live: LiveTurn): Promi
       live.finish()
       return event
     }
+    if (event.type === 'reasoning') continue
     if (!live.add(event.text)) {
       return { type: 'finish', incomplete: 'max_output_bytes', usage: undefined, model: undefined }
     }

@@ -9,14 +9,19 @@ export async function collectAnswer(events: AsyncIterable<ModelEvent>) {
   const live = new LiveTurn(
     recordOf({ id: 'resp_1', key, input, model: 'm', instructions: undefined, at: 0 }),
   )
+  let reasoning = ''
   for await (const event of events) {
+    if (event.type === 'reasoning') {
+      reasoning += event.text
+      continue
+    }
     if (event.type === 'finish') {
       live.finish()
-      return { ...live.output, ...event }
+      return { ...live.output, reasoning, ...event }
     }
     if (!live.add(event.text)) {
       const cut = { incomplete: 'max_output_bytes', usage: undefined, model: undefined } as const
-      return { ...live.output, ...cut }
+      return { ...live.output, reasoning, ...cut }
     }
   }
   throw new Error('the events ended without a finish')
