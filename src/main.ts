@@ -74,7 +74,6 @@ async function run(config: Config): Promise<void> {
   await app.listen({ host: config.host, port: config.port })
   announce(app, config)
   void greetUpstream(models, log)
-  void countTokens('') // loads the encoding now, and not while somebody waits
 
   log.info({ signal: await signal }, 'shutting down: running turns are finished first')
   stopping = true

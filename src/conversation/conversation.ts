@@ -11,20 +11,34 @@ export interface Usage {
   readonly total_tokens: number
 }
 
-/**
- * A stored item as it goes upstream: `json` is one message of a chat completion request, already serialised,
- * so that a context is a join of fragments; `tokens` is its size.
- */
-export interface Fragment {
-  readonly json: string
+/** The size of an item. Until it is `counted`, which takes time, `tokens` is a number that is no smaller. */
+export interface Size {
   readonly tokens: number
+  readonly counted: boolean
 }
 
-/** The size of a finished turn: its place in the conversation, and the tokens of each of its items. */
+/**
+ * A stored item as it goes upstream: `json` is one message of a chat completion request, already serialised,
+ * so that a context is a join of fragments.
+ */
+export interface Fragment extends Size {
+  readonly json: string
+}
+
+/** An item of a finished turn: the turn's place in the conversation, and the item's place in the turn. */
+export interface PastItem extends Fragment {
+  readonly seq: number
+  readonly position: number
+}
+
+/** The size of a finished turn: its place in the conversation, and the sizes of its items. */
 export interface PastTurn {
   readonly seq: number
-  readonly tokens: readonly number[]
+  readonly sizes: readonly Size[]
 }
+
+/** A size that was counted later than its item was kept. */
+export type LateCount = Pick<PastItem, 'seq' | 'position' | 'tokens'>
 
 /** One message of a history. `at` is Unix milliseconds. */
 export interface HistoryEntry {

@@ -1,9 +1,9 @@
 import { type Frame, frameContext } from './choose-context.ts'
-import { messageTokens } from './context-window.ts'
-import { type ConversationKey, messageJson } from './conversation.ts'
+import type { ConversationKey } from './conversation.ts'
 import { invalid } from './errors.ts'
 import { checkModelName, type Models } from './models.ts'
 import type { CountTokens, Idempotency, NewTurn, Now, QueuedTurn, Store } from './ports.ts'
+import { uncounted } from './sizes.ts'
 import type { TurnRecord } from './turn.ts'
 
 /**
@@ -36,12 +36,11 @@ export async function newTurn(deps: NewTurnDeps, id: string, ask: Ask): Promise<
   const { key, input, model, instructions, idempotency } = ask
   if (input.length === 0) throw invalid("'input' is empty. Send the text that the model is to answer.")
   if (model !== undefined) checkModelName(model)
-  const { store, models, countTokens, now } = deps
+  const { store, models, now } = deps
   const at = now()
-  const tokens = messageTokens(await countTokens(input))
   return {
     ...{ id, key, instructions, idempotency, at },
-    input: { json: messageJson('user', input), tokens },
+    input: uncounted('user', input),
     model: model ?? (await store.model(key)) ?? (await models.default()),
   }
 }

@@ -3,6 +3,8 @@ import type {
   Fragment,
   HistoryEntry,
   IncompleteReason,
+  LateCount,
+  PastItem,
   PastTurn,
   Usage,
 } from './conversation.ts'
@@ -73,8 +75,10 @@ export interface Store {
   turn(tenant: string, turnId: string): Promise<TurnRecord | undefined>
   /** How large the `count` turns before `beforeSeq` are, newest first. */
   turnsBefore(claim: Claim, beforeSeq: number, count: number): Promise<PastTurn[]>
-  /** The items of the turns from `fromSeq` on, oldest first, as they go upstream. */
-  itemsFrom(claim: Claim, fromSeq: number): Promise<Fragment[]>
+  /** The items of the turns from `fromSeq` on and before `toSeq` (all when undefined), oldest first. */
+  itemsFrom(claim: Claim, fromSeq: number, toSeq?: number): Promise<PastItem[]>
+  /** Keeps sizes that were not known when their items were kept. */
+  keepCounts(claim: Claim, counts: readonly LateCount[]): Promise<void>
   /** Puts both messages into the history; false, and nothing is kept, when the claim is not the newest. */
   commit(claim: Claim, turn: TurnRecord, answer: Fragment): Promise<boolean>
   /** Ends a turn without its messages entering the history. Does nothing when a newer claim is on the same turn. */

@@ -1,9 +1,8 @@
-import { type Context, chooseContext, type Frame } from './choose-context.ts'
-import { messageTokens } from './context-window.ts'
-import { messageJson } from './conversation.ts'
+import { type Context, chooseContext, type Frame, tokensOf } from './choose-context.ts'
 import { codeOf, DaehwaError, toDaehwaError } from './errors.ts'
 import type { LiveTurn } from './live-turn.ts'
 import type { Claim, CountTokens, Log, ModelEvent, Now, Store, Upstream } from './ports.ts'
+import { uncounted } from './sizes.ts'
 import type { TurnRecord } from './turn.ts'
 
 /** How often a turn is asked again with a shorter past when the upstream finds the context too long. */
@@ -72,33 +71,33 @@ export function failed(live: LiveTurn, cause: unknown, at: number): TurnRecord {
 type Finish = Extract<ModelEvent, { type: 'finish' }>
 
 async function commit(deps: RunDeps, claim: Claim, live: LiveTurn, finish: Finish): Promise<TurnRecord> {
-  const { store, countTokens, now } = deps
+  const { store, now } = deps
   const { incomplete, usage, model = live.record.model } = finish
   const { text, pieces } = live.output
   const status = incomplete === undefined ? 'completed' : 'incomplete'
-  const tokens = messageTokens(await countTokens(text))
   const record = { ...live.record, status, text, pieces, incomplete, usage, model, endedAt: now() } as const
-  if (await store.commit(claim, record, { json: messageJson('assistant', text), tokens })) return record
+  if (await store.commit(claim, record, uncounted('assistant', text))) return record
   return failed(live, DaehwaError.of('history_deleted'), now())
 }
 
 async function answer(
-  { store, upstream, log }: RunDeps,
+  deps: RunDeps,
   claim: Claim,
   live: LiveTurn,
   frame: Frame,
   signal: AbortSignal,
 ): Promise<Finish> {
+  const { upstream, countTokens, log } = deps
   const { model } = live.record
-  let { room } = frame
+  let room: number | undefined
   for (let shrinks = 0; ; shrinks++) {
-    const context = await chooseContext(store, claim, frame, room)
+    const context = await chooseContext(deps, claim, frame, room)
     signal.throwIfAborted()
     try {
       return await collect(upstream.answer({ model, messages: context.messages }, signal), live)
     } catch (error) {
       if (!mayShrink(error, context, shrinks) || live.output.pieces.length > 0) throw error
-      room = shrinks + 1 < maxShrinks ? Math.floor(context.pastTokens / 4) : 0
+      room = shrinks + 1 < maxShrinks ? Math.floor((await tokensOf(context.past, countTokens)) / 4) : 0
       log.warn(
         { turn: claim.turnId, model, room },
         'the upstream found the context too long: asking again with a shorter past',
@@ -122,5 +121,5 @@ async function collect(events: AsyncIterable<ModelEvent>, live: LiveTurn): Promi
   throw DaehwaError.of('upstream_bad_response', { detail: 'it ended without a finish reason' })
 }
 
-const mayShrink = (error: unknown, { pastTokens }: Context, shrinks: number): boolean =>
-  codeOf(error) === 'context_length_exceeded' && pastTokens > 0 && shrinks < maxShrinks
+const mayShrink = (error: unknown, { past }: Context, shrinks: number): boolean =>
+  codeOf(error) === 'context_length_exceeded' && past.length > 0 && shrinks < maxShrinks

@@ -1,33 +1,12 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { answered, type Followable } from '../conversation/follow-turn.ts'
-import type { TurnEvent } from '../conversation/turn-event.ts'
+import type { EventEncoder } from './encode-event.ts'
 
 /** Milliseconds between two comments that keep an idle stream open through proxies. */
 const heartbeat = 15_000
 /** A reader who takes nothing for so long while so much waits for them is cut; after the longer time in any case. */
 const stall = { check: 1_000, mayLast: 5_000, atMost: 60_000, backlog: 256 * 1024 }
-
-/** How much is handed to a connection at once, in bytes: all of an event, unless it holds a very long answer. */
-const maxWrite = 64 * 1024
-
-/**
- * Makes the bytes of events, as in the HTML standard ("Server-sent events"). The followers of a turn share them, for as
- * long as the turn's events live.
- */
-export function eventEncoder(): (event: TurnEvent) => Uint8Array {
-  const kept = new WeakMap<TurnEvent, Uint8Array>()
-  return (event) => {
-    const known = kept.get(event)
-    if (known !== undefined) return known
-    const data = JSON.stringify(event)
-    const bytes = Buffer.from(`id: ${event.sequence_number}\nevent: ${event.type}\ndata: ${data}\n\n`)
-    kept.set(event, bytes)
-    return bytes
-  }
-}
-
-export type EventEncoder = ReturnType<typeof eventEncoder>
 
 /** Answers with the events of a turn after the number `after`, until its last one. */
 export async function sendEvents(
@@ -54,8 +33,9 @@ export async function sendText(reply: FastifyReply, turn: Followable): Promise<v
   let raw: ServerResponse | undefined
   const opened = () => (raw ??= open(reply, 'text/plain; charset=utf-8'))
   await forEachEvent(reply.raw, turn, -1, (event) => {
-    if (event.delta !== undefined) opened()
-    return Buffer.from(event.delta ?? '')
+    if (event.delta === undefined) return []
+    opened()
+    return [Buffer.from(event.delta)]
   })
   const record = await turn.ended
   if (raw === undefined) answered(record)
@@ -76,7 +56,7 @@ async function forEachEvent(
   raw: ServerResponse,
   turn: Followable,
   after: number,
-  toBytes: (event: TurnEvent) => Uint8Array,
+  toBytes: EventEncoder,
 ): Promise<void> {
   const gone = new AbortController()
   const onClose = () => gone.abort()
@@ -84,9 +64,9 @@ async function forEachEvent(
   try {
     for await (const events of turn.follow(after, gone.signal)) {
       for (const event of events) {
-        const bytes = toBytes(event)
-        for (let at = 0; at < bytes.length && !raw.destroyed; at += maxWrite) {
-          if (raw.write(bytes.subarray(at, at + maxWrite))) continue
+        for (const bytes of toBytes(event)) {
+          if (raw.destroyed) return
+          if (raw.write(bytes)) continue
           await drained(raw, turn, event.sequence_number)
           if (await turn.erased()) raw.destroy() // a slow reader is told no more of what was cleared
         }

@@ -98,8 +98,8 @@ function* insertTurn(
   const claimed = deadline !== undefined
   yield* all(
     `INSERT INTO turns (tenant, id, place, conversation, epoch, status, model, instructions, input, input_tokens,
-       idempotency_key, fingerprint, created_at, dispatched_at, deadline_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       input_counted, idempotency_key, fingerprint, created_at, dispatched_at, deadline_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[
       key.tenant,
       turn.id,
@@ -109,7 +109,13 @@ function* insertTurn(
       claimed ? 'in_progress' : 'queued',
       turn.model,
     ],
-    ...[turn.instructions ?? null, turn.input.json, turn.input.tokens, idempotency?.key ?? null],
-    ...[idempotency?.fingerprint ?? null, at, claimed ? at : null, deadline ?? null],
+    ...[turn.instructions ?? null, turn.input.json, turn.input.tokens, turn.input.counted ? 1 : 0],
+    ...[
+      idempotency?.key ?? null,
+      idempotency?.fingerprint ?? null,
+      at,
+      claimed ? at : null,
+      deadline ?? null,
+    ],
   )
 }

@@ -1,10 +1,12 @@
 import { countThatFit } from '../conversation/context-window.ts'
 import type {
   ConversationKey,
-  Fragment,
   HistoryEntry,
   IncompleteReason,
+  LateCount,
+  PastItem,
   PastTurn,
+  Size,
 } from '../conversation/conversation.ts'
 import { DaehwaError } from '../conversation/errors.ts'
 import { newId } from '../conversation/ids.ts'
@@ -12,7 +14,7 @@ import type { Claim, Cleared } from '../conversation/ports.ts'
 import { all, first, type Work } from './database.ts'
 import { before } from './statuses.ts'
 
-/** How much of a history is read at once: so many turns, or about so many tokens, whichever comes first. */
+/** How much of a history is read at once: so many turns, or so many tokens at most, whichever comes first. */
 const page = { turns: 64, tokens: 200_000 }
 
 export function* model({ tenant, client }: ConversationKey): Work<string | undefined> {
@@ -36,12 +38,22 @@ export function* turnsBefore(claim: Claim, beforeSeq: number, count: number): Wo
   return (yield* turnSizes(claim.tenant, claim.conversation, from, beforeSeq)).reverse()
 }
 
-export function* itemsFrom(claim: Claim, fromSeq: number): Work<Fragment[]> {
-  return yield* all<Fragment>(
-    `SELECT body AS json, tokens FROM items
+export function* itemsFrom(claim: Claim, fromSeq: number, toSeq = claim.nextSeq): Work<PastItem[]> {
+  const rows = yield* all<Omit<PastItem, 'counted'> & { counted: number }>(
+    `SELECT seq, position, tokens, counted, body AS json FROM items
      WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? ORDER BY seq, position`,
-    ...[claim.tenant, claim.conversation, Math.max(claim.firstSeq, fromSeq), claim.nextSeq],
+    ...[claim.tenant, claim.conversation, Math.max(claim.firstSeq, fromSeq), toSeq],
   )
+  return rows.map((row) => ({ ...row, counted: row.counted === 1 }))
+}
+
+export function* keepCounts({ tenant, conversation }: Claim, counts: readonly LateCount[]): Work<void> {
+  for (const { tokens, seq, position } of counts) {
+    yield* all(
+      'UPDATE items SET tokens = ?, counted = 1 WHERE tenant = ? AND conversation = ? AND seq = ? AND position = ?',
+      ...[tokens, tenant, conversation, seq, position],
+    )
+  }
 }
 
 /** A run of turns of one conversation: `from <= seq < to`. */
@@ -74,7 +86,7 @@ export function* historyPage(range: Range): Work<{ entries: HistoryEntry[]; rest
   const sizes = yield* turnSizes(tenant, conversation, from, Math.min(range.to, from + page.turns))
   const fitting = countThatFit(
     page.tokens,
-    sizes.map((turn) => turn.tokens),
+    sizes.map((turn) => turn.sizes.map(({ tokens }) => tokens)),
   )
   const to = from + Math.max(1, fitting)
   const rows = yield* all<HistoryRow>(
@@ -131,16 +143,17 @@ const toEntry = (row: HistoryRow): HistoryEntry => ({
 
 /** The sizes of a run of turns, oldest first. */
 function* turnSizes(tenant: string, conversation: string, from: number, to: number): Work<PastTurn[]> {
-  const rows = yield* all<{ seq: number; tokens: number }>(
-    `SELECT seq, tokens FROM items
+  const rows = yield* all<{ seq: number; tokens: number; counted: number }>(
+    `SELECT seq, tokens, counted FROM items
      WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? ORDER BY seq, position`,
     ...[tenant, conversation, from, to],
   )
-  const turns: { seq: number; tokens: number[] }[] = []
-  for (const { seq, tokens } of rows) {
+  const turns: { seq: number; sizes: Size[] }[] = []
+  for (const { seq, tokens, counted } of rows) {
+    const size = { tokens, counted: counted === 1 }
     const last = turns.at(-1)
-    if (last?.seq === seq) last.tokens.push(tokens)
-    else turns.push({ seq, tokens: [tokens] })
+    if (last?.seq === seq) last.sizes.push(size)
+    else turns.push({ seq, sizes: [size] })
   }
   return turns
 }

@@ -18,7 +18,8 @@ export function sqlStore(database: Database): Store {
     turnsBefore: (claim, before, count) => database.read(() => history.turnsBefore(claim, before, count)),
     commit: (claim, record, answer) => database.write(() => turn.commit(claim, record, answer)),
     end: (claim, record) => database.write(() => turn.end(claim, record)),
-    itemsFrom: (claim, from) => database.read(() => history.itemsFrom(claim, from)),
+    itemsFrom: (claim, from, to) => database.read(() => history.itemsFrom(claim, from, to)),
+    keepCounts: (claim, counts) => database.write(() => history.keepCounts(claim, counts)),
     async *history(key, turns, before) {
       let range = await database.read(() => history.historyRange(key, turns, before))
       while (range !== undefined && range.from < range.to) {

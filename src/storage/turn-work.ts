@@ -36,15 +36,18 @@ export function* commit(claim: Claim, turn: TurnRecord, answer: Fragment): Work<
   const seq = released.next_seq - 1
   const itemId = answerId(turnId)
   yield* all(
-    `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, role, body, tokens, created_at)
-     SELECT tenant, conversation, ?, 0, ?, id, 'message', 'user', input, input_tokens, created_at
+    `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, role, body, tokens, counted,
+       created_at)
+     SELECT tenant, conversation, ?, 0, ?, id, 'message', 'user', input, input_tokens, input_counted, created_at
      FROM turns WHERE tenant = ? AND id = ?`,
     ...[seq, newId('msg', turn.createdAt), tenant, turnId],
   )
   yield* all(
-    `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, role, body, tokens, incomplete, created_at)
-     VALUES (?, ?, ?, 1, ?, ?, 'message', 'assistant', ?, ?, ?, ?)`,
-    ...[tenant, conversation, seq, itemId, turnId, answer.json, answer.tokens, incomplete, at],
+    `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, role, body, tokens, counted,
+       incomplete, created_at)
+     VALUES (?, ?, ?, 1, ?, ?, 'message', 'assistant', ?, ?, ?, ?, ?)`,
+    ...[tenant, conversation, seq, itemId, turnId, answer.json, answer.tokens, answer.counted ? 1 : 0],
+    ...[incomplete, at],
   )
   yield* all(
     `UPDATE turns SET status = ?, seq = ?, served_model = ?, pieces = ?, incomplete = ?, usage_input = ?,
@@ -81,14 +84,15 @@ export function* recover(at: number): Work<QueuedTurn[]> {
     )
   }
   const queued = yield* all<QueuedRow>(
-    `SELECT t.tenant, t.id, c.client_name, t.model, t.instructions, t.input, t.input_tokens, t.created_at
+    `SELECT t.tenant, t.id, c.client_name, t.model, t.instructions, t.input, t.input_tokens,
+       t.input_counted, t.created_at
      FROM turns t JOIN conversations c ON c.tenant = t.tenant AND c.id = t.conversation
      WHERE t.status = 'queued' ORDER BY t.place`,
   )
   return queued.map((row) => ({
     id: row.id,
     key: { tenant: row.tenant, client: row.client_name },
-    input: { json: row.input, tokens: row.input_tokens },
+    input: { json: row.input, tokens: row.input_tokens, counted: row.input_counted === 1 },
     model: row.model,
     instructions: row.instructions ?? undefined,
     at: row.created_at,
@@ -124,6 +128,7 @@ interface QueuedRow {
   readonly instructions: string | null
   readonly input: string
   readonly input_tokens: number
+  readonly input_counted: number
   readonly created_at: number
 }
 

@@ -17,7 +17,7 @@ let made = 0
 export const turn = (key: ConversationKey, input: string, at = 1): NewTurn => ({
   id: `resp_${String(made++).padStart(12, '0')}_${randomUUID()}`,
   key,
-  input: { json: JSON.stringify({ role: 'user', content: input }), tokens: input.length },
+  input: { json: JSON.stringify({ role: 'user', content: input }), tokens: input.length, counted: true },
   model: 'model',
   instructions: made % 2 === 0 ? 'be brief' : undefined,
   idempotency: undefined,
@@ -27,6 +27,7 @@ export const turn = (key: ConversationKey, input: string, at = 1): NewTurn => ({
 export interface Answer extends Partial<TurnRecord> {
   readonly text: string
   readonly tokens: number
+  readonly counted?: boolean
 }
 
 export const answer = (text: string, endedAt = 2): Answer => ({
@@ -41,12 +42,17 @@ export async function begin(store: Store, newTurn: NewTurn): Promise<Claim> {
   return accepted.claim
 }
 
-export function commit(store: Store, claim: Claim, { tokens, ...fields }: Answer): Promise<boolean> {
+export function commit(
+  store: Store,
+  claim: Claim,
+  { tokens, counted = true, ...fields }: Answer,
+): Promise<boolean> {
   const status = fields.incomplete === undefined ? 'completed' : 'incomplete'
   const record = { ...blank(claim.turnId), status, ...fields } as const
   return store.commit(claim, record, {
     json: JSON.stringify({ role: 'assistant', content: fields.text }),
     tokens,
+    counted,
   })
 }
 

@@ -70,15 +70,36 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       for (let n = 0; n < 5; n++) await finish(store, key, `q${n}`, `a${n}`)
       const claim = await begin(store, turn(key, 'now'))
       expect([claim.firstSeq, claim.nextSeq]).toEqual([0, 5])
+      const size = { tokens: 2, counted: true }
       expect(await store.turnsBefore(claim, 4, 2)).toEqual([
-        { seq: 3, tokens: [2, 2] },
-        { seq: 2, tokens: [2, 2] },
+        { seq: 3, sizes: [size, size] },
+        { seq: 2, sizes: [size, size] },
       ])
       const items = await store.itemsFrom(claim, 3)
       expect(items.map(({ json }) => JSON.parse(json).content)).toEqual(['q3', 'a3', 'q4', 'a4'])
       expect(items.map(({ tokens }) => tokens)).toEqual([2, 2, 2, 2])
+      expect(await store.itemsFrom(claim, 2, 3)).toHaveLength(2)
       expect(await store.turnsBefore(claim, 1, 64)).toHaveLength(1)
       expect(await store.turnsBefore(claim, 0, 64)).toEqual([])
+    })
+
+    it('keeps a size that was counted later', async () => {
+      const { store } = await open()
+      const key = someone()
+      const first = await begin(store, turn(key, 'q'))
+      await commit(store, first, { ...answer('a'), tokens: 9, counted: false })
+      const claim = await begin(store, turn(key, 'now'))
+      const sizes = async () => (await store.turnsBefore(claim, 1, 1))[0]?.sizes
+      expect(await sizes()).toEqual([
+        { tokens: 1, counted: true },
+        { tokens: 9, counted: false },
+      ])
+      await store.keepCounts(claim, [{ seq: 0, position: 1, tokens: 3 }])
+      expect(await sizes()).toEqual([
+        { tokens: 1, counted: true },
+        { tokens: 3, counted: true },
+      ])
+      expect((await store.itemsFrom(claim, 0)).map(({ counted }) => counted)).toEqual([true, true])
     })
 
     it('pages a history by whole turns', async () => {

@@ -122,6 +122,7 @@ it('fails a turn that waited through a restart and no longer fits its model, and
   const input = (content: string, tokens: number) => ({
     json: JSON.stringify({ role: 'user', content }),
     tokens,
+    counted: true,
   })
   const waiting = { key, model: 'm', instructions: undefined, idempotency: undefined, at: 1 }
   await store.accept({ ...waiting, id: 'resp_1', input: input('too long', 1_000_000) }, undefined)

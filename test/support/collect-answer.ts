@@ -5,7 +5,7 @@ import type { ModelEvent } from '../../src/conversation/ports.ts'
 /** The whole of an answer, put together as a turn does it. */
 export async function collectAnswer(events: AsyncIterable<ModelEvent>) {
   const key = { tenant: 'default', client: 'a' }
-  const input = { json: '', tokens: 0 }
+  const input = { json: '', tokens: 0, counted: true }
   const live = new LiveTurn(
     recordOf({ id: 'resp_1', key, input, model: 'm', instructions: undefined, at: 0 }),
   )

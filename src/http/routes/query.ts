@@ -7,8 +7,10 @@ import { responseObject } from '../../conversation/turn-event.ts'
 import type { Turns } from '../../conversation/turns.ts'
 import type { App } from '../app-type.ts'
 import { canonicalJson } from '../canonical-json.ts'
-import { type EventEncoder, sendEvents, sendText } from '../event-stream.ts'
+import type { EventEncoder } from '../encode-event.ts'
+import { sendEvents, sendText } from '../event-stream.ts'
 import { querySchema } from '../schemas/query.ts'
+import { sendJson } from '../send-json.ts'
 
 export function queryRoute(app: App, { turns, encode }: { turns: Turns; encode: EventEncoder }): void {
   app.post('/query', { schema: querySchema }, async ({ tenant, body, headers }, reply) => {
@@ -32,7 +34,7 @@ export function queryRoute(app: App, { turns, encode }: { turns: Turns; encode: 
     if (accept.includes('text/plain')) return hijacked(sendText(reply, turn), reply)
     const seconds = waitOf(headers.prefer)
     const record = seconds === undefined ? await turn.ended : await endedWithin(turn, seconds)
-    return record === undefined ? accepted(reply, turn) : answerOf(record)
+    return record === undefined ? accepted(reply, turn) : sendJson(reply, answerOf(record))
   })
 }
 

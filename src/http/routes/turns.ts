@@ -2,13 +2,15 @@ import { checkText } from '../../conversation/text.ts'
 import { responseObject } from '../../conversation/turn-event.ts'
 import type { Turns } from '../../conversation/turns.ts'
 import type { App } from '../app-type.ts'
-import { type EventEncoder, sendEvents } from '../event-stream.ts'
+import type { EventEncoder } from '../encode-event.ts'
+import { sendEvents } from '../event-stream.ts'
 import { cancelTurnSchema, getTurnEventsSchema, getTurnSchema } from '../schemas/turns.ts'
+import { sendJson } from '../send-json.ts'
 
 export function turnRoutes(app: App, { turns, encode }: { turns: Turns; encode: EventEncoder }): void {
-  app.get('/turns/:id', { schema: getTurnSchema }, async ({ tenant, params }) => {
+  app.get('/turns/:id', { schema: getTurnSchema }, async ({ tenant, params }, reply) => {
     checkText(params.id)
-    return responseObject((await turns.find(tenant, params.id)).record)
+    return sendJson(reply, responseObject((await turns.find(tenant, params.id)).record))
   })
 
   app.get(

@@ -1,8 +1,9 @@
 import { all, type Database, first } from '../database.ts'
 import { conversations } from './0001-conversations.ts'
+import { lazyCounts } from './0002-lazy-counts.ts'
 
 /** Every change of the schema, oldest first. One that has been released is never edited. */
-const migrations = [conversations]
+const migrations = [conversations, lazyCounts]
 
 /**
  * Brings the schema up to date, each step in a transaction of its own.

@@ -1,0 +1,50 @@
+import { expect, it, onTestFinished } from 'vitest'
+import { chooseContext, frameContext } from '../../src/conversation/choose-context.ts'
+import { uncounted } from '../../src/conversation/sizes.ts'
+import { openStorage } from '../../src/storage/open-storage.ts'
+import { answer, begin, commit, someone, turn } from '../contract/samples.ts'
+import { temporaryDir } from '../support/start-server.ts'
+
+/** A conversation of so many turns with uncounted messages of 40 bytes, and what a context of it needs. */
+async function conversation(turns: number) {
+  const storage = await openStorage({ dir: temporaryDir(), durability: 'normal', now: 1 })
+  onTestFinished(() => storage[Symbol.asyncDispose]())
+  const { store } = storage
+  const key = someone()
+  const text = (role: string, n: number) => `${role} ${n} `.padEnd(40, 'x')
+  for (let n = 0; n < turns; n++) {
+    const claim = await begin(store, { ...turn(key, ''), input: uncounted('user', text('user', n)) })
+    await commit(store, claim, { ...answer(text('answer', n)), tokens: 44, counted: false })
+  }
+  const counted: string[] = []
+  const countTokens = async (words: string) => {
+    counted.push(words)
+    return words.length / 4 // ten tokens for each
+  }
+  const claim = await begin(store, turn(key, 'now'))
+  const frame = (window: number) =>
+    frameContext(
+      { model: 'm', instructions: undefined, input: uncounted('user', 'now!'), otherWindow: window },
+      countTokens,
+    )
+  const choose = async (window: number) => {
+    counted.length = 0
+    const { past } = await chooseContext({ store, countTokens }, claim, await frame(window))
+    return { turns: past.length / 2, counted: counted.length }
+  }
+  return { choose }
+}
+
+it('counts nothing as long as everything fits by its bytes alone', async () => {
+  const { choose } = await conversation(10)
+  expect(await choose(4_000)).toEqual({ turns: 10, counted: 0 })
+})
+
+it('counts what may not fit, newest first and no further than needed, and each message once', async () => {
+  const { choose } = await conversation(100)
+  // 28 tokens for a turn; of 1,000 a quarter is kept for the answer, 3 for the request, 5 for the input.
+  const fitting = Math.floor((1_000 - 250 - 3 - 5) / 28)
+  expect(await choose(1_000)).toEqual({ turns: fitting, counted: 2 * (fitting + 1) + 1 })
+  await expect.poll(async () => (await choose(1_000)).counted).toBe(1)
+  expect((await choose(1_000)).turns).toBe(fitting)
+})
