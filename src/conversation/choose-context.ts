@@ -1,7 +1,6 @@
-import { countThatFit, messageTokens, roomForTurns } from './context-window.ts'
+import { countThatFit, type Limits, messageTokens, roomForTurns } from './context-window.ts'
 import { type Fragment, messageJson } from './conversation.ts'
 import { DaehwaError } from './errors.ts'
-import { limitsOf } from './model-limits.ts'
 import type { Claim, CountTokens, Store } from './ports.ts'
 
 /** How many turns are read at a time; most windows are full after a few such pages. */
@@ -11,8 +10,7 @@ export interface ContextRequest {
   readonly model: string
   readonly input: Fragment
   readonly instructions: string | undefined
-  /** The window of a model that is not well known, in tokens. */
-  readonly otherWindow: number
+  readonly limits: Limits
 }
 
 /** What always goes along with a turn, and the tokens that are left beside it for past turns. */
@@ -28,8 +26,7 @@ export interface Frame {
  * @throws DaehwaError `context_length_exceeded` when they alone are too much for the model
  */
 export async function frameContext(request: ContextRequest, countTokens: CountTokens): Promise<Frame> {
-  const { input, instructions, model } = request
-  const limits = limitsOf(model, request.otherWindow)
+  const { input, instructions, model, limits } = request
   const always = [input.tokens]
   if (instructions !== undefined) always.push(messageTokens(await countTokens(instructions)))
   const room = roomForTurns(limits, always)

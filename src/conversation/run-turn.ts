@@ -3,6 +3,7 @@ import { messageTokens } from './context-window.ts'
 import { messageJson } from './conversation.ts'
 import { codeOf, DaehwaError, toDaehwaError } from './errors.ts'
 import type { LiveTurn } from './live-turn.ts'
+import type { Models } from './models.ts'
 import type { Claim, CountTokens, Log, ModelEvent, Now, Store, Upstream } from './ports.ts'
 import type { TurnRecord } from './turn.ts'
 
@@ -11,7 +12,9 @@ const maxShrinks = 2
 
 export interface RunDeps {
   readonly store: Store
-  readonly upstream: Upstream
+  readonly models: Models
+  /** By the names of targets. */
+  readonly upstreams: ReadonlyMap<string, Upstream>
   readonly countTokens: CountTokens
   readonly now: Now
   readonly log: Log
@@ -83,13 +86,15 @@ async function commit(deps: RunDeps, claim: Claim, live: LiveTurn, finish: Finis
 }
 
 async function answer(
-  { store, upstream, log }: RunDeps,
+  { store, models, upstreams, log }: RunDeps,
   claim: Claim,
   live: LiveTurn,
   frame: Frame,
   signal: AbortSignal,
 ): Promise<Finish> {
-  const { model } = live.record
+  const [{ model, ...target }] = models.targets(live.record.model)
+  const upstream = upstreams.get(target.upstream)
+  if (upstream === undefined) throw new Error(`no upstream is called ${target.upstream}`)
   let { room } = frame
   for (let shrinks = 0; ; shrinks++) {
     const context = await chooseContext(store, claim, frame, room)
