@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 
-/** Of an editor's and of our own making: `patternErrorMessage` and `errorMessage` go on where a path ends. */
+// `patternErrorMessage` and `errorMessage`, which editors show too, finish the sentence that a path begins.
+
 const strict = { additionalProperties: false } as const
 
 const maxTime = 2 ** 31 - 1

@@ -41,7 +41,7 @@ export function url(env: Env, name: string, example: string): string | undefined
 }
 
 /** An address without a slash at its end. `keyGoes` says where a key goes that stands in it. */
-export function checkedUrl(subject: string, value: string, example: string, keyGoes: string): string {
+function checkedUrl(subject: string, value: string, example: string, keyGoes: string): string {
   const parsed = URL.parse(value)
   if (parsed === null || !/^https?:$/.test(parsed.protocol)) {
     throw new ConfigError(`${subject} must begin with http:// or https://, as in ${example}`)
