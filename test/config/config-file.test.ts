@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parseConfig } from '../../src/config/config.ts'
@@ -5,6 +6,7 @@ import { parseConfigFile } from '../../src/config/config-file.ts'
 import { ConfigFileSchema } from '../../src/config/file-schema.ts'
 import { generationSettings } from '../../src/conversation/settings.ts'
 
+const root = resolve(import.meta.dirname, '../..')
 const openai = { base_url: 'https://api.openai.com/v1/', api_key_env: 'OPENAI_API_KEY' }
 const local = { base_url: 'http://localhost:11434/v1' }
 const key = { OPENAI_API_KEY: 'sk-test' }
@@ -181,8 +183,14 @@ describe('daehwa.config.json', () => {
     )
   })
 
+  it.each([['README.md'], ['README.ko.md']])('is taken as %s prints it', (page) => {
+    const text = readFileSync(resolve(root, page), 'utf8')
+    const printed = /```json\n(\{\n {2}"\$schema"[\s\S]*?)```/.exec(text)?.[1] ?? ''
+    expect(Object.keys(parseConfigFile('f', printed).upstreams ?? {})).toHaveLength(3)
+  })
+
   it('has its schema in daehwa.config.schema.json, which "npm run schema" writes anew', async () => {
-    const file = resolve(import.meta.dirname, '../../daehwa.config.schema.json')
+    const file = resolve(root, 'daehwa.config.schema.json')
     await expect(`${JSON.stringify(ConfigFileSchema, undefined, 2)}\n`).toMatchFileSnapshot(file)
   })
 })
