@@ -1,8 +1,10 @@
 import type { AddressInfo } from 'node:net'
 import packageJson from '../package.json' with { type: 'json' }
 import { buildApp } from './app.ts'
-import { type Config, ConfigError, parseConfig } from './config/config.ts'
-import { readEnv } from './config/env.ts'
+import { type Config, parseConfig } from './config/config.ts'
+import { readEnv, readFile } from './config/env.ts'
+import { soleUpstream, type UpstreamConfig } from './config/upstreams.ts'
+import { ConfigError } from './config/values.ts'
 import { codeOf, DaehwaError } from './conversation/errors.ts'
 import { Models } from './conversation/models.ts'
 import type { Log } from './conversation/ports.ts'
@@ -22,7 +24,7 @@ const oneSignal = 1_000
 const grace = { turns: 20_000, connections: 3_000 }
 
 try {
-  await run(parseConfig(readEnv()))
+  await run(parseConfig(readEnv(), readFile))
   process.exit(0)
 } catch (error) {
   process.stderr.write(`daehwa: ${explain(error)}\n`)
@@ -43,29 +45,33 @@ async function run(config: Config): Promise<void> {
   const { store } = resources.use(
     await openStorage({ dir: config.dataDir, durability: config.durability, now: now() }),
   )
-  const demo = config.upstream === undefined ? resources.use(await startDemoModel()) : undefined
-  const { baseUrl, apiKey } = config.upstream ?? { baseUrl: demo?.baseUrl ?? '', apiKey: undefined }
-  const upstream = new RetryingUpstream(
-    resources.use(new OpenAiUpstream({ baseUrl, apiKey, limits: config.timeouts })),
-  )
+  const demo = config.upstreams.length === 0
+  const startDemo = async () => {
+    const { baseUrl } = resources.use(await startDemoModel())
+    return soleUpstream(baseUrl, undefined, config.timeouts)
+  }
+  const [first = await startDemo(), ...others] = config.upstreams
+  const connect = ({ name, timeouts: limits, ...options }: UpstreamConfig) =>
+    [name, new RetryingUpstream(resources.use(new OpenAiUpstream({ ...options, limits })))] as const
+  const upstreams = new Map([first, ...others].map(connect))
   const models = new Models({
-    upstream,
+    upstreams,
+    catalog: { upstreams: [first, ...others], aliases: config.aliases, otherWindow: config.contextWindow },
     defaultModel: config.defaultModel,
     clock: () => performance.now(),
     log,
   })
   const countTokens = tokenCounter()
   const turns = new Turns({
-    ...{ store, upstream, models, countTokens, now, log },
+    ...{ store, upstreams, models, countTokens, now, log },
     turnTimeout: config.turnTimeout,
-    otherWindow: config.contextWindow,
     maxWaiting: config.maxWaiting,
   })
   const app = await buildApp({
     ...{ store, models, turns, now },
     logger: log,
     apiKey: config.apiKey,
-    demo: demo !== undefined,
+    demo,
     isStopping: () => stopping,
     openApi: { version: packageJson.version, publicUrl: config.publicUrl },
   })
@@ -95,13 +101,14 @@ function stopSignal(): Promise<NodeJS.Signals> {
   })
 }
 
-function announce(app: App, { upstream, dataDir }: Config): void {
+function announce(app: App, { upstreams, dataDir }: Config): void {
   const { port } = app.server.address() as AddressInfo
+  const demo = upstreams.length === 0
   app.log.info(
-    { port, upstream: upstream?.baseUrl ?? 'demo', data: dataDir },
+    { port, upstreams: demo ? ['demo'] : upstreams.map(({ baseUrl }) => baseUrl), data: dataDir },
     'ready: GET /docs shows the routes',
   )
-  if (upstream !== undefined) return
+  if (!demo) return
   app.log.warn(
     'this is a demo: the built-in model "demo" answers. Set OPENAI_API_KEY or OPENAI_BASE_URL for a real one',
   )

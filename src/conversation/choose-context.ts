@@ -1,7 +1,6 @@
 import { countThatFit, type Limits, roomForTurns } from './context-window.ts'
 import type { Fragment, LateCount, PastItem, PastTurn } from './conversation.ts'
 import { DaehwaError } from './errors.ts'
-import { limitsOf } from './model-limits.ts'
 import type { Claim, CountTokens, Store } from './ports.ts'
 import { exact, uncounted } from './sizes.ts'
 
@@ -12,8 +11,7 @@ export interface ContextRequest {
   readonly model: string
   readonly input: Fragment
   readonly instructions: string | undefined
-  /** The window of a model that is not well known, in tokens. */
-  readonly otherWindow: number
+  readonly limits: Limits
 }
 
 /** What always goes along with a turn, in the order it is sent. */
@@ -33,9 +31,9 @@ export interface ContextDeps {
  * @throws DaehwaError `context_length_exceeded` when they alone are too much for the model
  */
 export async function frameContext(request: ContextRequest, countTokens: CountTokens): Promise<Frame> {
-  const { input, instructions, model, otherWindow } = request
+  const { input, instructions, model, limits } = request
   const always = instructions === undefined ? [input] : [uncounted('system', instructions), input]
-  const frame = { limits: limitsOf(model, otherWindow), always }
+  const frame = { limits, always }
   if (roomOf(frame) >= 0) return frame
   const counted = await countFrame(frame, countTokens)
   const room = roomOf(counted)

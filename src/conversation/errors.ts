@@ -7,7 +7,7 @@ const wording = {
   model_not_found: (d: { model: string }) =>
     `The upstream has no model '${d.model}'. GET /models lists those it has; POST /model chooses one.`,
   no_default_model: () =>
-    'No model is chosen and the upstream lists none. POST /model chooses one; for all clients the operator of this server sets DAEHWA_DEFAULT_MODEL, or corrects OPENAI_BASE_URL, which usually ends in /v1.',
+    'No model is chosen and the upstream lists none. POST /model chooses one; for all clients the operator of this server sets DAEHWA_DEFAULT_MODEL, or corrects the base URL of the upstream, which usually ends in /v1.',
   context_length_exceeded: (d: { needed?: number; limit?: number; model: string }) =>
     d.needed === undefined || d.limit === undefined
       ? `The upstream says that the input is too long for '${d.model}'. Send a shorter one, or choose a model with a larger window.`
@@ -30,13 +30,13 @@ const wording = {
   upstream_rate_limited: () => 'The upstream is rate limiting this server. Try again later.',
   upstream_error: (d: { detail: string }) => `The upstream failed: ${d.detail}.`,
   upstream_auth: () =>
-    'The upstream refused this server: its key is wrong or missing. Its operator must check OPENAI_API_KEY.',
+    'The upstream refused this server: its key is wrong or missing. Its operator must check the key (OPENAI_API_KEY, or what api_key_env names).',
   upstream_bad_response: (d: { detail: string }) =>
     `The upstream sent an answer that cannot be used: ${d.detail}.`,
   upstream_quota: () =>
     'The upstream account of this server has no credit left. Its operator must see to it.',
   upstream_unavailable: (d: { detail: string }) =>
-    `The upstream cannot be reached (${d.detail}). Its operator must check OPENAI_BASE_URL, or it is down for now.`,
+    `The upstream cannot be reached (${d.detail}). Its operator must check the base URL (OPENAI_BASE_URL, or base_url in daehwa.config.json), or it is down for now.`,
   upstream_timeout: (d: { detail: string }) => `The upstream is too slow: ${d.detail}.`,
   storage_unavailable: () => 'The storage of this server cannot be used right now. Try again later.',
   storage_full: () =>

@@ -35,13 +35,18 @@ const known: Readonly<Record<string, readonly [window: number, answer: number]>>
 
 const prefixes = Object.keys(known).sort((a, b) => b.length - a.length)
 
+type Given = { readonly [K in keyof Limits]?: Limits[K] | undefined }
+
 /**
  * The limits of a model. A name may bear its maker before a slash (`openai/gpt-4o`); a name that is not known
- * has `otherWindow` tokens. An answer that would take more than half of the window is given a quarter of it.
+ * has `otherWindow` tokens; what is `given` of it counts more than what is known. An answer that would take more than
+ * half of the window is given a quarter of it.
  */
-export function limitsOf(model: string, otherWindow: number): Limits {
+export function limitsOf(model: string, otherWindow: number, given: Given = {}): Limits {
   const name = model.slice(model.lastIndexOf('/') + 1).toLowerCase()
   const prefix = prefixes.find((p) => name.startsWith(p))
-  const [window, answer] = (prefix !== undefined && known[prefix]) || [otherWindow, otherWindow]
+  const [knownWindow, knownAnswer] = (prefix !== undefined && known[prefix]) || [otherWindow, undefined]
+  const window = given.window ?? knownWindow
+  const answer = given.answer ?? knownAnswer ?? window
   return { window, answer: answer <= window / 2 ? answer : Math.floor(window / 4) }
 }

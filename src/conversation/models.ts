@@ -1,76 +1,109 @@
-import { DaehwaError, invalid } from './errors.ts'
+import { codeOf, DaehwaError, invalid } from './errors.ts'
+import {
+  aliasEntries,
+  type Catalog,
+  entriesOf,
+  isConfigured,
+  type Target,
+  targetsOf,
+} from './model-catalog.ts'
 import type { Log, ModelInfo, Monotonic, Upstream } from './ports.ts'
+import { RememberedList } from './remembered-list.ts'
 
 /** How old a list may be: for reading it, and before a name is refused because of it. Milliseconds. */
 const freshFor = 60_000
 const freshForRefusal = 5_000
 const maxNameLength = 256
 
-/** The models that can be chosen: the upstream's list, remembered for a minute. */
+export interface ModelsDeps {
+  /** By the names that the catalog has for them. */
+  readonly upstreams: ReadonlyMap<string, Upstream>
+  readonly catalog: Catalog
+  readonly defaultModel: string | undefined
+  readonly clock: Monotonic
+  readonly log: Log
+}
+
+/** The models that can be chosen, of all upstreams: their lists, remembered for a minute, and who answers to a name. */
 export class Models {
-  readonly #upstream: Upstream
-  readonly #configuredDefault: string | undefined
-  readonly #clock: Monotonic
-  readonly #log: Log
-  #cached: { at: number; list: readonly ModelInfo[] | undefined } | undefined
-  #fetching: Promise<readonly ModelInfo[] | undefined> | undefined
+  readonly #deps: ModelsDeps
+  readonly #lists: ReadonlyMap<string, RememberedList>
   #chosenDefault: string | undefined
 
-  constructor(deps: { upstream: Upstream; defaultModel: string | undefined; clock: Monotonic; log: Log }) {
-    this.#upstream = deps.upstream
-    this.#configuredDefault = deps.defaultModel
-    this.#clock = deps.clock
-    this.#log = deps.log
+  constructor(deps: ModelsDeps) {
+    this.#deps = deps
+    this.#lists = new Map(
+      [...deps.upstreams].map(([name, upstream]) => [name, new RememberedList(upstream, deps.clock)]),
+    )
   }
 
-  /** The upstream's list; empty where it has none. */
-  async list(): Promise<readonly ModelInfo[]> {
-    return (await this.#read(freshFor)) ?? []
+  /** Who is asked for a model or an alias: the first that answers. Then those of `fallback`; nobody twice. */
+  targets(name: string, fallback: readonly string[] = []): readonly [Target, ...Target[]] {
+    return targetsOf(this.#deps.catalog, name, fallback)
   }
 
   /**
-   * The model of clients that have chosen none: the configured one, or else the first of the upstream's list,
-   * which then stays the same until the server is restarted.
+   * All lists in one, what is configured besides, and the aliases. An upstream that fails is left out, and the log
+   * says so.
+   *
+   * @throws DaehwaError the first upstream's error when all fail
+   */
+  async list(): Promise<readonly ModelInfo[]> {
+    return (await this.#readAll()).models
+  }
+
+  /**
+   * The model of clients that have chosen none: the configured one, or else the first of the list, which then stays
+   * the same until the server is restarted.
    *
    * @throws DaehwaError `no_default_model` when there is neither
    */
   async default(): Promise<string> {
-    const chosen = this.#configuredDefault ?? this.#chosenDefault
+    const chosen = this.#deps.defaultModel ?? this.#chosenDefault
     if (chosen !== undefined) return chosen
-    const first = (await this.list())[0]?.id
+    const { models, complete } = await this.#readAll()
+    const first = models[0]?.id
     if (first === undefined) throw DaehwaError.of('no_default_model')
-    this.#chosenDefault ??= first
-    return this.#chosenDefault
+    if (complete) this.#chosenDefault ??= first // what stands in for a failing upstream does so for now
+    return this.#chosenDefault ?? first
   }
 
   /**
-   * Checks that a model may be chosen. Where the upstream has no list any name may, and the log says so.
+   * Checks that a model may be chosen. Where its upstream has no list any name may, and the log says so.
    *
    * @throws DaehwaError `invalid_request`, `model_not_found`
    */
   async check(model: string): Promise<void> {
     checkModelName(model)
-    const has = (list: readonly ModelInfo[] | undefined) => list?.some((m) => m.id === model) ?? true
-    if (!has(await this.#read(freshFor)) && !has(await this.#read(freshForRefusal))) {
-      throw DaehwaError.of('model_not_found', { model })
+    if (isConfigured(this.#deps.catalog, model)) return
+    const [target] = this.targets(model)
+    for (const maxAge of [freshFor, freshForRefusal]) {
+      const list = await this.#lists.get(target.upstream)?.read(maxAge)
+      if (list?.some(({ id }) => id === target.model)) return
+      if (list !== undefined) continue
+      const message = 'the upstream has no list of models: the name was accepted unchecked'
+      return this.#deps.log.warn({ model }, message)
     }
-    if (this.#cached?.list === undefined) {
-      this.#log.warn({ model }, 'the upstream has no list of models: the name was accepted unchecked')
-    }
+    throw DaehwaError.of('model_not_found', { model })
   }
 
-  async #read(maxAge: number): Promise<readonly ModelInfo[] | undefined> {
-    if (this.#cached !== undefined && this.#clock() - this.#cached.at < maxAge) return this.#cached.list
-    this.#fetching ??= this.#fetch().finally(() => {
-      this.#fetching = undefined
+  async #readAll(): Promise<{ models: readonly ModelInfo[]; complete: boolean }> {
+    const { catalog, log } = this.#deps
+    const lists = await Promise.allSettled(
+      catalog.upstreams.map(async ({ name }) => this.#lists.get(name)?.read(freshFor)),
+    )
+    const failed = lists.flatMap((list, at) =>
+      list.status === 'rejected' ? [{ upstream: catalog.upstreams[at]?.name, reason: list.reason }] : [],
+    )
+    if (failed.length === lists.length) throw failed[0]?.reason
+    for (const { upstream, reason } of failed) {
+      log.warn({ upstream, code: codeOf(reason) }, 'an upstream does not give its list of models')
+    }
+    const models = catalog.upstreams.flatMap((upstream, at) => {
+      const list = lists[at]
+      return entriesOf(upstream, (list?.status === 'fulfilled' ? list.value : undefined) ?? [])
     })
-    return this.#fetching
-  }
-
-  async #fetch(): Promise<readonly ModelInfo[] | undefined> {
-    const list = await this.#upstream.models()
-    this.#cached = { at: this.#clock(), list }
-    return list
+    return { models: [...models, ...aliasEntries(catalog)], complete: failed.length === 0 }
   }
 }
 

@@ -27,8 +27,6 @@ export interface NewTurnDeps {
   readonly models: Models
   readonly countTokens: CountTokens
   readonly now: Now
-  /** The window of a model that is not well known, in tokens. */
-  readonly otherWindow: number
 }
 
 /** A turn from what was asked, with the client's settings as they are now. @throws DaehwaError `invalid_request` */
@@ -46,10 +44,10 @@ export async function newTurn(deps: NewTurnDeps, id: string, ask: Ask): Promise<
 }
 
 /** What always goes along with a turn. @throws DaehwaError `context_length_exceeded` */
-export const frameOf = (
-  { countTokens, otherWindow }: NewTurnDeps,
-  turn: NewTurn | QueuedTurn,
-): Promise<Frame> => frameContext({ ...turn, otherWindow }, countTokens)
+export function frameOf({ models, countTokens }: NewTurnDeps, turn: NewTurn | QueuedTurn): Promise<Frame> {
+  const [{ limits }] = models.targets(turn.model)
+  return frameContext({ ...turn, limits }, countTokens)
+}
 
 /** The record of a turn that has only been accepted. */
 export const recordOf = ({ id, model, at }: NewTurn | QueuedTurn): TurnRecord => ({

@@ -130,7 +130,14 @@ export type ModelEvent =
       readonly model: string | undefined
     }
 
-/** A model of the upstream, as `GET /models` lists it. */
+/** US dollars for a million tokens. */
+export interface Prices {
+  readonly input: number
+  readonly cached_input?: number
+  readonly output: number
+}
+
+/** A model of an upstream, as `GET /models` lists it. The last three are there where they are configured. */
 export interface ModelInfo {
   readonly id: string
   readonly object: string
@@ -139,6 +146,9 @@ export interface ModelInfo {
   readonly permission: readonly Record<string, unknown>[]
   readonly root: string
   readonly parent?: string
+  readonly context_window?: number
+  readonly max_output_tokens?: number
+  readonly prices?: Prices
 }
 
 /** An OpenAI-compatible API. Both methods throw the `upstream_…` codes. */

@@ -1,6 +1,7 @@
 import { type Context, chooseContext, type Frame, tokensOf } from './choose-context.ts'
 import { codeOf, DaehwaError, toDaehwaError } from './errors.ts'
 import type { LiveTurn } from './live-turn.ts'
+import type { Models } from './models.ts'
 import type { Claim, CountTokens, Log, ModelEvent, Now, Store, Upstream } from './ports.ts'
 import { uncounted } from './sizes.ts'
 import type { TurnRecord } from './turn.ts'
@@ -10,7 +11,9 @@ const maxShrinks = 2
 
 export interface RunDeps {
   readonly store: Store
-  readonly upstream: Upstream
+  readonly models: Models
+  /** By the names of targets. */
+  readonly upstreams: ReadonlyMap<string, Upstream>
   readonly countTokens: CountTokens
   readonly now: Now
   readonly log: Log
@@ -87,8 +90,10 @@ async function answer(
   frame: Frame,
   signal: AbortSignal,
 ): Promise<Finish> {
-  const { upstream, countTokens, log } = deps
-  const { model } = live.record
+  const { models, upstreams, countTokens, log } = deps
+  const [{ model, ...target }] = models.targets(live.record.model)
+  const upstream = upstreams.get(target.upstream)
+  if (upstream === undefined) throw new Error(`no upstream is called ${target.upstream}`)
   let room: number | undefined
   for (let shrinks = 0; ; shrinks++) {
     const context = await chooseContext(deps, claim, frame, room)

@@ -11,6 +11,12 @@ export interface UpstreamOptions {
   /** Without a slash at its end, as in `https://api.openai.com/v1`. */
   readonly baseUrl: string
   readonly apiKey: string | undefined
+  /** The header that bears the bare key, in small letters; undefined: `Authorization: Bearer`. */
+  readonly apiKeyHeader?: string | undefined
+  /** Headers of every request, their names in small letters. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** What follows the `?` of every address. */
+  readonly query?: Readonly<Record<string, string>>
   readonly limits: TimeLimits
 }
 
@@ -27,13 +33,16 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
   readonly #options: UpstreamOptions
   readonly #agent: Agent
   readonly #headers: Readonly<Record<string, string>>
+  readonly #query: string
 
   constructor(options: UpstreamOptions) {
     this.#options = options
     const connect = { timeout: options.limits.connect }
     // Time is kept by AnswerTimer, which knows tokens from bytes.
     this.#agent = new Agent({ connect, headersTimeout: 0, bodyTimeout: 0, allowH2: false })
-    this.#headers = options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` }
+    this.#headers = { ...options.headers, ...keyHeader(options) }
+    this.#query =
+      Object.keys(options.query ?? {}).length === 0 ? '' : `?${new URLSearchParams(options.query)}`
   }
 
   async *answer(ask: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, undefined> {
@@ -63,9 +72,8 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     const abort = new AbortController()
     const timer = setTimeout(() => abort.abort(tooSlow), listTimeout)
     try {
-      const { baseUrl } = this.#options
       const options = { dispatcher: this.#agent, headers: this.#headers, signal: abort.signal }
-      const { statusCode, headers, body } = await request(`${baseUrl}/models`, options)
+      const { statusCode, headers, body } = await request(this.#address('/models'), options)
       if (statusCode === 404 || statusCode === 405 || statusCode === 501) {
         await body.dump()
         return undefined
@@ -84,8 +92,12 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     await this.#agent.destroy()
   }
 
+  #address(path: string): string {
+    return this.#options.baseUrl + path + this.#query
+  }
+
   async #post(ask: ModelRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-    const reply = await request(`${this.#options.baseUrl}/chat/completions`, {
+    const reply = await request(this.#address('/chat/completions'), {
       dispatcher: this.#agent,
       method: 'POST',
       headers: {
@@ -99,6 +111,11 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     if (reply.statusCode === 200) return reply
     throw refusal(reply.statusCode, await readRefusal(reply.body), retryAfter(reply.headers), ask.model)
   }
+}
+
+function keyHeader({ apiKey, apiKeyHeader = 'authorization' }: UpstreamOptions): Record<string, string> {
+  if (apiKey === undefined) return {}
+  return { [apiKeyHeader]: apiKeyHeader === 'authorization' ? `Bearer ${apiKey}` : apiKey }
 }
 
 /** The body of the request: the stored fragments are joined, not parsed. */

@@ -32,7 +32,7 @@ export function refusal(
     })
   }
   if (status === 404) {
-    const detail = 'it answered with status 404, so OPENAI_BASE_URL may be wrong: it usually ends in /v1'
+    const detail = 'it answered with status 404, so its base URL may be wrong: that usually ends in /v1'
     return DaehwaError.of('upstream_error', { detail })
   }
   const word = /^[a-z0-9_.-]{1,64}$/i.exec(string(error['code']) ?? '')?.[0]
@@ -62,7 +62,7 @@ export function networkError(error: unknown): DaehwaError | undefined {
   if (code === undefined) return undefined
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT') {
     return DaehwaError.of('upstream_timeout', {
-      detail: 'no connection within DAEHWA_CONNECT_TIMEOUT_MS',
+      detail: 'no connection within the time for it',
     }).after(1)
   }
   if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_ABORTED') {

@@ -7,8 +7,10 @@ describe('settings', () => {
       port: 10_000,
       host: '127.0.0.1',
       publicUrl: undefined,
-      upstream: undefined,
+      upstreams: [],
+      aliases: new Map(),
       defaultModel: undefined,
+      summaryModel: undefined,
       contextWindow: 8_192,
       dataDir: './data',
       durability: 'full',
@@ -21,14 +23,16 @@ describe('settings', () => {
   })
 
   it('ask OpenAI when there is only its key, with a model of its', () => {
-    const { upstream, defaultModel } = parseConfig({ OPENAI_API_KEY: 'sk-test' })
-    expect(upstream).toEqual({ baseUrl: 'https://api.openai.com/v1', apiKey: 'sk-test' })
+    const { upstreams, defaultModel } = parseConfig({ OPENAI_API_KEY: 'sk-test' })
+    expect(upstreams).toMatchObject([
+      { name: 'default', prefix: '', baseUrl: 'https://api.openai.com/v1', apiKey: 'sk-test' },
+    ])
     expect(defaultModel).toBe('gpt-4.1-mini')
   })
 
   it('ask another upstream with or without a key, and take its first model', () => {
-    const { upstream, defaultModel } = parseConfig({ OPENAI_BASE_URL: 'http://localhost:11434/v1/' })
-    expect(upstream).toEqual({ baseUrl: 'http://localhost:11434/v1', apiKey: undefined })
+    const { upstreams, defaultModel } = parseConfig({ OPENAI_BASE_URL: 'http://localhost:11434/v1/' })
+    expect(upstreams).toMatchObject([{ baseUrl: 'http://localhost:11434/v1', apiKey: undefined }])
     expect(defaultModel).toBeUndefined()
   })
 

@@ -1,5 +1,6 @@
 import { expect, it, onTestFinished } from 'vitest'
 import { chooseContext, frameContext } from '../../src/conversation/choose-context.ts'
+import { limitsOf } from '../../src/conversation/model-limits.ts'
 import { uncounted } from '../../src/conversation/sizes.ts'
 import { openStorage } from '../../src/storage/open-storage.ts'
 import { answer, begin, commit, someone, turn } from '../contract/samples.ts'
@@ -24,7 +25,12 @@ async function conversation(turns: number) {
   const claim = await begin(store, turn(key, 'now'))
   const frame = (window: number) =>
     frameContext(
-      { model: 'm', instructions: undefined, input: uncounted('user', 'now!'), otherWindow: window },
+      {
+        model: 'm',
+        instructions: undefined,
+        input: uncounted('user', 'now!'),
+        limits: limitsOf('m', window),
+      },
       countTokens,
     )
   const choose = async (window: number) => {

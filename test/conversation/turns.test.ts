@@ -7,6 +7,7 @@ import type { Ask } from '../../src/conversation/new-turn.ts'
 import type { ModelEvent, ModelRequest, Store } from '../../src/conversation/ports.ts'
 import { Turns } from '../../src/conversation/turns.ts'
 import { openStorage } from '../../src/storage/open-storage.ts'
+import { oneUpstream } from '../support/catalog.ts'
 import { historyOf } from '../support/history-of.ts'
 import { temporaryDir } from '../support/start-server.ts'
 
@@ -41,17 +42,17 @@ function turnsOver(store: Store, answer: Answer): Turns {
   const log = { info() {}, warn() {}, error() {} }
   const upstream = { answer, models: async () => undefined }
   const now = Date.now
-  const models = new Models({ upstream, defaultModel: 'm', clock: now, log })
+  const upstreams = new Map([['default', upstream]])
+  const models = new Models({ upstreams, catalog: oneUpstream, defaultModel: 'm', clock: now, log })
   const countTokens = async (text: string) => text.length
   return new Turns({
     store,
-    upstream,
+    upstreams,
     models,
     countTokens,
     now,
     log,
     turnTimeout: 60_000,
-    otherWindow: 8_192,
     maxWaiting: 64,
   })
 }

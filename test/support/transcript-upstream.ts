@@ -18,6 +18,7 @@ interface JournalEntry {
   readonly model: string
   readonly messages: readonly Message[]
   readonly headers: IncomingHttpHeaders
+  readonly url: string
   /** How its connection ended before it was answered, if it did. */
   closedEarly: boolean
 }
@@ -56,6 +57,8 @@ export interface TranscriptUpstream {
   readonly journal: JournalEntry[]
   /** The same as JSON lines in a file, for whoever looks at a test that failed half-way. */
   readonly journalFile: string
+  /** The addresses at which its list was asked for. */
+  readonly lists: string[]
   /** How many connections were made to it. */
   connections(): number
   /** The models that it lists; undefined: it has no list, and answers 404. */
@@ -100,6 +103,7 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
     baseUrl: '',
     journal,
     journalFile,
+    lists: [],
     faults,
     models: ['transcript', 'other'],
     connections: () => connections,
@@ -114,13 +118,15 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
   }
 
   async function route(request: IncomingMessage, reply: ServerResponse): Promise<void> {
-    if (request.url === '/v1/models') {
+    const url = request.url ?? ''
+    if (url.split('?')[0] === '/v1/models') {
+      upstream.lists.push(url)
       if (upstream.models === undefined) return void reply.writeHead(404).end()
       const data = upstream.models.map((id) => ({ id, object: 'model', created: 1, owned_by: 'test' }))
       return void reply.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ data }))
     }
     const { model, messages } = (await json(request)) as { model: string; messages: Message[] }
-    const entry: JournalEntry = { model, messages, headers: request.headers, closedEarly: false }
+    const entry: JournalEntry = { model, messages, headers: request.headers, url, closedEarly: false }
     journal.push(entry)
     appendFileSync(journalFile, `${JSON.stringify({ at: Date.now(), model, messages })}\n`)
     reply.once('close', () => {

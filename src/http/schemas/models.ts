@@ -13,6 +13,14 @@ const Model = Type.Object({
   }),
   root: Type.String({ description: '루트 모델 ID' }),
   parent: Type.Optional(Type.String({ description: '부모 모델 ID (없을 수 있음)' })),
+  context_window: Type.Optional(Type.Integer({ description: 'Tokens, where it is configured' })),
+  max_output_tokens: Type.Optional(Type.Integer({ description: 'Tokens, where it is configured' })),
+  prices: Type.Optional(
+    Type.Object(
+      { input: Type.Number(), cached_input: Type.Optional(Type.Number()), output: Type.Number() },
+      { description: 'US dollars for a million tokens, where they are configured' },
+    ),
+  ),
 })
 
 export const getModelsSchema = {
@@ -20,7 +28,7 @@ export const getModelsSchema = {
   tags: ['models'],
   summary: '사용 가능한 OpenAI 모델 목록 조회',
   description:
-    "The upstream's models. The list is at most a minute old; it is empty where the upstream has none.",
+    "The models of all upstreams, and the aliases. Each upstream's list is at most a minute old; one that has none, or fails, is left out.",
   response: {
     200: Type.Object(
       { data: Type.Array(Model), object: Type.String({ description: '응답 객체 타입', examples: ['list'] }) },
@@ -50,7 +58,7 @@ export const setModelSchema = {
   tags: ['models'],
   summary: '사용할 모델 변경',
   description:
-    'Chooses a model of the list. Where the upstream has no list any name is taken. A message that is being answered keeps its model.',
+    'Chooses a model or alias of the list. Where the upstream has no list any name is taken. A message that is being answered keeps its model.',
   body: Type.Object(
     { model: Type.String({ description: '변경할 모델 ID' }), client_name: ClientName },
     { examples: [{ model: 'gpt-4.1-mini', client_name: 'minsu' }] },
