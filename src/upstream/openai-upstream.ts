@@ -2,6 +2,7 @@ import { Agent, type Dispatcher, request } from 'undici'
 import { DaehwaError } from '../conversation/errors.ts'
 import type { ModelEvent, ModelInfo, ModelRequest, Upstream } from '../conversation/ports.ts'
 import { parseChatObject } from './chat-completion.ts'
+import { type MaxTokensField, maxTokensFieldOf, requestBody } from './chat-request.ts'
 import { readModelList } from './model-list.ts'
 import { readStream, readUpTo, readWhole } from './read-answer.ts'
 import { AnswerTimer, type TimeLimits } from './time-limits.ts'
@@ -12,6 +13,8 @@ export interface UpstreamOptions {
   readonly baseUrl: string
   readonly apiKey: string | undefined
   readonly limits: TimeLimits
+  /** Without it the address decides. */
+  readonly maxTokensField?: MaxTokensField | undefined
 }
 
 /** How long the list of models may take, in milliseconds, and how much of a refusal is read, in bytes. */
@@ -27,6 +30,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
   readonly #options: UpstreamOptions
   readonly #agent: Agent
   readonly #headers: Readonly<Record<string, string>>
+  readonly #maxTokensField: MaxTokensField
 
   constructor(options: UpstreamOptions) {
     this.#options = options
@@ -34,6 +38,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     // Time is kept by AnswerTimer, which knows tokens from bytes.
     this.#agent = new Agent({ connect, headersTimeout: 0, bodyTimeout: 0, allowH2: false })
     this.#headers = options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` }
+    this.#maxTokensField = options.maxTokensField ?? maxTokensFieldOf(options.baseUrl)
   }
 
   async *answer(ask: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, undefined> {
@@ -93,17 +98,12 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
         'content-type': 'application/json',
         accept: 'text/event-stream, application/json',
       },
-      body: requestBody(ask),
+      body: requestBody(ask, this.#maxTokensField),
       signal,
     })
     if (reply.statusCode === 200) return reply
     throw refusal(reply.statusCode, await readRefusal(reply.body), retryAfter(reply.headers), ask.model)
   }
-}
-
-/** The body of the request: the stored fragments are joined, not parsed. */
-function requestBody({ model, messages }: ModelRequest): string {
-  return `{"model":${JSON.stringify(model)},"messages":[${messages.join(',')}],"stream":true,"stream_options":{"include_usage":true}}`
 }
 
 type Reader = (bytes: AsyncIterable<Uint8Array>, asked: string) => AsyncGenerator<ModelEvent, void, undefined>
