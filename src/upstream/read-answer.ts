@@ -26,7 +26,7 @@ export async function* readStream(
     for await (const data of dataOf(bytes)) {
       if (data === '[DONE]') break
       const piece = read(data, asked)
-      if (piece.text !== '') yield { type: 'delta', text: piece.text }
+      yield* said(piece)
       if (piece.finishReason !== undefined) end = { reason: piece.finishReason }
       usage = piece.usage ?? usage
       model = piece.model ?? model
@@ -44,7 +44,7 @@ export async function* readWhole(
   asked: string,
 ): AsyncGenerator<ModelEvent, void, undefined> {
   const piece = read(await readUpTo(bytes, maxHeld), asked)
-  if (piece.text !== '') yield { type: 'delta', text: piece.text }
+  yield* said(piece)
   yield* ending(
     piece.finishReason === undefined ? undefined : { reason: piece.finishReason },
     piece.usage,
@@ -89,11 +89,18 @@ const tooLarge = (): DaehwaError => DaehwaError.of('upstream_bad_response', { de
 
 function read(data: string, asked: string): Piece {
   const object: ChatObject = parseChatObject(data)
-  if (object.error !== undefined && object.error !== null) throw errorInStream(object.error, asked)
+  const piece = readChatObject(object)
+  if (piece.error !== undefined) throw errorInStream(piece.error, asked)
   if (!Array.isArray(object.choices)) {
     throw DaehwaError.of('upstream_bad_response', { detail: 'it is not a chat completion' })
   }
-  return readChatObject(object)
+  return piece
+}
+
+/** What a model thinks comes before what it says. */
+function* said({ reasoning, text }: Piece): Generator<ModelEvent, void, undefined> {
+  if (reasoning !== '') yield { type: 'reasoning', text: reasoning }
+  if (text !== '') yield { type: 'delta', text }
 }
 
 function* ending(end: { reason: string } | undefined, usage: Usage | undefined, model: string | undefined) {
