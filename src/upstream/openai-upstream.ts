@@ -48,7 +48,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     try {
       reply = await this.#post(ask, timer.signal)
       const bytes = timer.watch(reply.body.iterator({ destroyOnReturn: false }))
-      for await (const event of readerOf(reply)(bytes, ask.model)) {
+      for await (const event of readerOf(reply)(bytes, ask.model, () => timer.end())) {
         timer.begin()
         whole = event.type === 'finish'
         yield event
@@ -106,7 +106,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
   }
 }
 
-type Reader = (bytes: AsyncIterable<Uint8Array>, asked: string) => AsyncGenerator<ModelEvent, void, undefined>
+type Reader = typeof readStream
 
 /** An event stream says what it is; anything else has to be a whole answer as JSON, whatever it is called. */
 function readerOf({ headers }: Dispatcher.ResponseData): Reader {

@@ -10,7 +10,8 @@ const maxHeld = 16 * 1024 * 1024
 
 /**
  * The events of a streamed answer (`text/event-stream`) from the bytes of the reply, which may be split
- * anywhere; `asked` is the model that was asked, for errors to name. Ends with `finish`.
+ * anywhere; `asked` is the model that was asked, for errors to name. Ends with `finish`. `whole` is called when the
+ * finish reason has come: from there on the bytes may fail, and the answer is none the worse for it.
  *
  * @throws DaehwaError `upstream_bad_response` for anything but a stream of chat completion chunks that ends
  *   with a finish reason; what the error event of an upstream maps to
@@ -18,6 +19,7 @@ const maxHeld = 16 * 1024 * 1024
 export async function* readStream(
   bytes: AsyncIterable<Uint8Array>,
   asked: string,
+  whole: () => void = () => {},
 ): AsyncGenerator<ModelEvent, void, undefined> {
   let end: { reason: string } | undefined
   let usage: Usage | undefined
@@ -27,7 +29,10 @@ export async function* readStream(
       if (data === '[DONE]') break
       const piece = read(data, asked)
       yield* said(piece)
-      if (piece.finishReason !== undefined) end = { reason: piece.finishReason }
+      if (piece.finishReason !== undefined) {
+        end = { reason: piece.finishReason }
+        whole()
+      }
       usage = piece.usage ?? usage
       model = piece.model ?? model
     }
