@@ -48,7 +48,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     try {
       reply = await this.#post(ask, timer.signal)
       const bytes = timer.watch(reply.body.iterator({ destroyOnReturn: false }))
-      for await (const event of readerOf(reply)(bytes, ask.model, () => timer.end())) {
+      for await (const event of readerOf(reply)(bytes, ask, () => timer.end())) {
         timer.begin()
         whole = event.type === 'finish'
         yield event
@@ -75,7 +75,8 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
         await body.dump()
         return undefined
       }
-      if (statusCode !== 200) throw refusal(statusCode, await readRefusal(body), retryAfter(headers), '')
+      if (statusCode !== 200)
+        throw refusal(statusCode, await readRefusal(body), retryAfter(headers), { model: '' })
       return readModelList(await readUpTo(body, maxList))
     } catch (error) {
       if (abort.signal.aborted) throw tooSlow
@@ -102,7 +103,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
       signal,
     })
     if (reply.statusCode === 200) return reply
-    throw refusal(reply.statusCode, await readRefusal(reply.body), retryAfter(reply.headers), ask.model)
+    throw refusal(reply.statusCode, await readRefusal(reply.body), retryAfter(reply.headers), ask)
   }
 }
 

@@ -3,6 +3,7 @@ import type { Usage } from '../conversation/conversation.ts'
 import { DaehwaError } from '../conversation/errors.ts'
 import type { ModelEvent } from '../conversation/ports.ts'
 import { type ChatObject, finish, type Piece, parseChatObject, readChatObject } from './chat-completion.ts'
+import type { Asked } from './refused-setting.ts'
 import { errorInStream } from './upstream-errors.ts'
 
 /** The largest reply, or single event of a stream, that is held in memory: an answer of 8 MiB with its escapes. */
@@ -10,7 +11,7 @@ const maxHeld = 16 * 1024 * 1024
 
 /**
  * The events of a streamed answer (`text/event-stream`) from the bytes of the reply, which may be split
- * anywhere; `asked` is the model that was asked, for errors to name. Ends with `finish`. `whole` is called when the
+ * anywhere; `asked` is for errors to name. Ends with `finish`. `whole` is called when the
  * finish reason has come: from there on the bytes may fail, and the answer is none the worse for it.
  *
  * @throws DaehwaError `upstream_bad_response` for anything but a stream of chat completion chunks that ends
@@ -18,7 +19,7 @@ const maxHeld = 16 * 1024 * 1024
  */
 export async function* readStream(
   bytes: AsyncIterable<Uint8Array>,
-  asked: string,
+  asked: Asked,
   whole: () => void = () => {},
 ): AsyncGenerator<ModelEvent, void, undefined> {
   let end: { reason: string } | undefined
@@ -46,7 +47,7 @@ export async function* readStream(
 /** The events of an answer that came in one piece (`application/json`). */
 export async function* readWhole(
   bytes: AsyncIterable<Uint8Array>,
-  asked: string,
+  asked: Asked,
 ): AsyncGenerator<ModelEvent, void, undefined> {
   const piece = read(await readUpTo(bytes, maxHeld), asked)
   yield* said(piece)
@@ -92,7 +93,7 @@ export async function readUpTo(bytes: AsyncIterable<Uint8Array>, limit: number):
 
 const tooLarge = (): DaehwaError => DaehwaError.of('upstream_bad_response', { detail: 'it is too large' })
 
-function read(data: string, asked: string): Piece {
+function read(data: string, asked: Asked): Piece {
   const object: ChatObject = parseChatObject(data)
   const piece = readChatObject(object)
   if (piece.error !== undefined) throw errorInStream(piece.error, asked)

@@ -10,8 +10,8 @@ const delta = (content: string, reason: string | null = null) =>
   `data: ${JSON.stringify({ model: 'm', choices: [{ index: 0, delta: { content }, finish_reason: reason }] })}\n\n`
 const usage = `data: ${JSON.stringify({ choices: [], usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 } })}\n\n`
 const done = 'data: [DONE]\n\n'
-const readStream = (bytes: AsyncIterable<Uint8Array>) => readEvents(bytes, 'asked')
-const readWhole = (bytes: AsyncIterable<Uint8Array>) => readBody(bytes, 'asked')
+const readStream = (bytes: AsyncIterable<Uint8Array>) => readEvents(bytes, { model: 'asked' })
+const readWhole = (bytes: AsyncIterable<Uint8Array>) => readBody(bytes, { model: 'asked' })
 const text = '안녕하세요 👩‍👩‍👧 세계!'
 
 describe('a streamed answer', () => {
