@@ -46,7 +46,7 @@ export function sentenceOf(body: Readonly<Record<string, unknown>>): string {
     string(body['error']),
     string(error['message']),
     string(record(error['metadata'])['raw']),
-    string(detail) ?? (detail === undefined ? undefined : JSON.stringify(detail)),
+    string(detail) ?? JSON.stringify(detail, ['loc', 'msg']), // its `input` is what was sent
   ]
   return sentences.filter((sentence) => sentence !== undefined).join(' ')
 }

@@ -17,7 +17,8 @@ export function refusal(
   const error = record(inner['error'] ?? inner)
   const words = [error['code'], error['type']].filter((word) => typeof word === 'string').join(' ')
   const sentence = sentenceOf(inner)
-  if (status === 401 || status === 403) return DaehwaError.of('upstream_auth')
+  const isKey = status === 400 && /API key not (valid|found)/i.test(sentence) // Gemini's
+  if (status === 401 || status === 403 || isKey) return DaehwaError.of('upstream_auth')
   if (status === 402 || /insufficient_quota|billing/.test(words)) return DaehwaError.of('upstream_quota')
   if (status === 429) return DaehwaError.of('upstream_rate_limited').after(seconds(retryAfter))
   if (status === 408 || status === 504) {
@@ -30,7 +31,7 @@ export function refusal(
   }
   const setting = ofRequest ? refusedSetting(error, sentence, settings) : undefined
   if (setting !== undefined) return notTaken(setting, model)
-  if (status === 404 && /model/.test(`${words} ${sentence}`)) {
+  if (isNoModel(status, `${words} ${sentence}`)) {
     return DaehwaError.of('model_not_found', { model })
   }
   if (status >= 300 && status < 400) {
@@ -95,6 +96,12 @@ function isTooLong(words: string, message: string): boolean {
     ) ||
     /(token count|tokens?`?) .*(exceeds|must be <=)/i.test(message)
   )
+}
+
+/** Azure calls a model a deployment; OpenRouter and DeepSeek answer 400 for one that they do not have. */
+function isNoModel(status: number, said: string): boolean {
+  if (status === 404) return /model|deployment/i.test(said)
+  return status === 400 && /not a valid model|model not exist/i.test(said)
 }
 
 const maxRetryAfter = 86_400

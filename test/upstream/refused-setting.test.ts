@@ -62,6 +62,12 @@ describe('a refused setting', () => {
     ['another field is at fault', openAi("'temperature' in quotes", 'messages[0].content'), all, 400],
     ['another filter is at fault', openAi('stop asking for the tops', 'prompt', 'content_filter'), all, 400],
     ['the word means something else', openAi('we had to stop the request here'), all, 400],
+    [
+      'a prompt is quoted',
+      { detail: [{ loc: ['body', 'messages'], msg: 'bad', input: "'temperature', and a context length" }] },
+      all,
+      422,
+    ],
     ['the upstream failed', openAi('temperature sensor is broken', 'temperature'), all, 500],
   ])('is not blamed when %s', (_, body, settings, status) => {
     expect(refused(body, settings, status).code).toBe('upstream_error')
