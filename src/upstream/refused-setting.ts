@@ -7,6 +7,9 @@ type Setting = keyof Generation
 /** What was asked, for errors to name. */
 export type Asked = Pick<ModelRequest, 'model' | 'settings'>
 
+/** So much of what an upstream says is searched, in characters. */
+const maxSentence = 4_096
+
 /** What upstreams call the settings. `stop` is also a word, so it has to stand as a name. */
 const names: Readonly<Record<Setting, RegExp>> = {
   temperature: /\btemperature\b/i,
@@ -48,5 +51,6 @@ export function sentenceOf(body: Readonly<Record<string, unknown>>): string {
     string(record(error['metadata'])['raw']),
     string(detail) ?? JSON.stringify(detail, ['loc', 'msg']), // its `input` is what was sent
   ]
-  return sentences.filter((sentence) => sentence !== undefined).join(' ')
+  const said = sentences.filter((sentence) => sentence !== undefined).join(' ')
+  return said.slice(0, maxSentence)
 }

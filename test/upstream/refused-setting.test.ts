@@ -73,6 +73,12 @@ describe('a refused setting', () => {
     expect(refused(body, settings, status).code).toBe('upstream_error')
   })
 
+  it('is found in a moment, however much the upstream says', () => {
+    const begin = performance.now()
+    expect(refused(openAi('tokens '.repeat(9_000))).code).toBe('upstream_error')
+    expect(performance.now() - begin).toBeLessThan(200)
+  })
+
   it.each([
     [
       'context_length_exceeded',
