@@ -15,26 +15,35 @@ export interface ChatObject {
 
 /** What one chat object adds to an answer. */
 export interface Piece {
+  readonly reasoning: string
   readonly text: string
   readonly finishReason: string | undefined
   readonly usage: Usage | undefined
   readonly model: string | undefined
+  /** What went wrong, when something did. */
+  readonly error: unknown
 }
+
+/** These end an answer half-way: OpenRouter's, Zhipu's and DeepSeek's. */
+const failures: ReadonlySet<string> = new Set(['error', 'network_error', 'insufficient_system_resource'])
 
 /**
  * Reads a chat completion (its `message`) or a chunk of a stream (its `delta`), as in OpenAI's API reference
- * "Chat Completions". A refusal is an answer like any other.
+ * "Chat Completions". A refusal is an answer like any other. Reasoning has two names, DeepSeek's and OpenRouter's, and
+ * some send both; one that stands as `<think>` within the text is part of the text.
  */
 export function readChatObject(object: ChatObject): Piece {
   const choices: unknown[] = Array.isArray(object.choices) ? object.choices : []
   const choice = choices.map(record).find(({ index = 0 }) => index === 0) ?? {} // others were not asked for
   const message = record(choice['delta'] ?? choice['message'])
-  const text = contentText(message['content']) ?? string(message['refusal']) ?? ''
+  const finishReason = string(choice['finish_reason'])
   return {
-    text,
-    finishReason: string(choice['finish_reason']),
+    reasoning: string(message['reasoning_content']) || string(message['reasoning']) || '',
+    text: contentText(message['content']) ?? string(message['refusal']) ?? '',
+    finishReason,
     usage: readUsage(object.usage),
     model: cleanText(string(object.model) ?? '').slice(0, maxModelName) || undefined,
+    error: object.error ?? choice['error'] ?? (failures.has(finishReason ?? '') ? {} : undefined),
   }
 }
 

@@ -2,6 +2,7 @@ import { Agent, type Dispatcher, request } from 'undici'
 import { DaehwaError } from '../conversation/errors.ts'
 import type { ModelEvent, ModelInfo, ModelRequest, Upstream } from '../conversation/ports.ts'
 import { parseChatObject } from './chat-completion.ts'
+import { type MaxTokensField, maxTokensFieldOf, requestBody } from './chat-request.ts'
 import { readModelList } from './model-list.ts'
 import { readStream, readUpTo, readWhole } from './read-answer.ts'
 import { AnswerTimer, type TimeLimits } from './time-limits.ts'
@@ -18,6 +19,8 @@ export interface UpstreamOptions {
   /** What follows the `?` of every address. */
   readonly query?: Readonly<Record<string, string>>
   readonly limits: TimeLimits
+  /** Without it the address decides. */
+  readonly maxTokensField?: MaxTokensField | undefined
 }
 
 /** How long the list of models may take, in milliseconds, and how much of a refusal is read, in bytes. */
@@ -34,6 +37,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
   readonly #agent: Agent
   readonly #headers: Readonly<Record<string, string>>
   readonly #query: string
+  readonly #maxTokensField: MaxTokensField
 
   constructor(options: UpstreamOptions) {
     this.#options = options
@@ -43,6 +47,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     this.#headers = { ...options.headers, ...keyHeader(options) }
     this.#query =
       Object.keys(options.query ?? {}).length === 0 ? '' : `?${new URLSearchParams(options.query)}`
+    this.#maxTokensField = options.maxTokensField ?? maxTokensFieldOf(options.baseUrl)
   }
 
   async *answer(ask: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, undefined> {
@@ -52,7 +57,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     try {
       reply = await this.#post(ask, timer.signal)
       const bytes = timer.watch(reply.body.iterator({ destroyOnReturn: false }))
-      for await (const event of readerOf(reply)(bytes, ask.model)) {
+      for await (const event of readerOf(reply)(bytes, ask, () => timer.end())) {
         timer.begin()
         whole = event.type === 'finish'
         yield event
@@ -78,7 +83,8 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
         await body.dump()
         return undefined
       }
-      if (statusCode !== 200) throw refusal(statusCode, await readRefusal(body), retryAfter(headers), '')
+      if (statusCode !== 200)
+        throw refusal(statusCode, await readRefusal(body), retryAfter(headers), { model: '' })
       return readModelList(await readUpTo(body, maxList))
     } catch (error) {
       if (abort.signal.aborted) throw tooSlow
@@ -105,11 +111,11 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
         'content-type': 'application/json',
         accept: 'text/event-stream, application/json',
       },
-      body: requestBody(ask),
+      body: requestBody(ask, this.#maxTokensField),
       signal,
     })
     if (reply.statusCode === 200) return reply
-    throw refusal(reply.statusCode, await readRefusal(reply.body), retryAfter(reply.headers), ask.model)
+    throw refusal(reply.statusCode, await readRefusal(reply.body), retryAfter(reply.headers), ask)
   }
 }
 
@@ -118,12 +124,7 @@ function keyHeader({ apiKey, apiKeyHeader = 'authorization' }: UpstreamOptions):
   return { [apiKeyHeader]: apiKeyHeader === 'authorization' ? `Bearer ${apiKey}` : apiKey }
 }
 
-/** The body of the request: the stored fragments are joined, not parsed. */
-function requestBody({ model, messages }: ModelRequest): string {
-  return `{"model":${JSON.stringify(model)},"messages":[${messages.join(',')}],"stream":true,"stream_options":{"include_usage":true}}`
-}
-
-type Reader = (bytes: AsyncIterable<Uint8Array>, asked: string) => AsyncGenerator<ModelEvent, void, undefined>
+type Reader = typeof readStream
 
 /** An event stream says what it is; anything else has to be a whole answer as JSON, whatever it is called. */
 function readerOf({ headers }: Dispatcher.ResponseData): Reader {

@@ -3,6 +3,7 @@ import type { Usage } from '../conversation/conversation.ts'
 import { DaehwaError } from '../conversation/errors.ts'
 import type { ModelEvent } from '../conversation/ports.ts'
 import { type ChatObject, finish, type Piece, parseChatObject, readChatObject } from './chat-completion.ts'
+import type { Asked } from './refused-setting.ts'
 import { errorInStream } from './upstream-errors.ts'
 
 /** The largest reply, or single event of a stream, that is held in memory: an answer of 8 MiB with its escapes. */
@@ -10,14 +11,16 @@ const maxHeld = 16 * 1024 * 1024
 
 /**
  * The events of a streamed answer (`text/event-stream`) from the bytes of the reply, which may be split
- * anywhere; `asked` is the model that was asked, for errors to name. Ends with `finish`.
+ * anywhere; `asked` is for errors to name. Ends with `finish`. `whole` is called when the
+ * finish reason has come: from there on the bytes may fail, and the answer is none the worse for it.
  *
  * @throws DaehwaError `upstream_bad_response` for anything but a stream of chat completion chunks that ends
  *   with a finish reason; what the error event of an upstream maps to
  */
 export async function* readStream(
   bytes: AsyncIterable<Uint8Array>,
-  asked: string,
+  asked: Asked,
+  whole: () => void = () => {},
 ): AsyncGenerator<ModelEvent, void, undefined> {
   let end: { reason: string } | undefined
   let usage: Usage | undefined
@@ -26,8 +29,11 @@ export async function* readStream(
     for await (const data of dataOf(bytes)) {
       if (data === '[DONE]') break
       const piece = read(data, asked)
-      if (piece.text !== '') yield { type: 'delta', text: piece.text }
-      if (piece.finishReason !== undefined) end = { reason: piece.finishReason }
+      yield* said(piece)
+      if (piece.finishReason !== undefined) {
+        end = { reason: piece.finishReason }
+        whole()
+      }
       usage = piece.usage ?? usage
       model = piece.model ?? model
     }
@@ -41,10 +47,10 @@ export async function* readStream(
 /** The events of an answer that came in one piece (`application/json`). */
 export async function* readWhole(
   bytes: AsyncIterable<Uint8Array>,
-  asked: string,
+  asked: Asked,
 ): AsyncGenerator<ModelEvent, void, undefined> {
   const piece = read(await readUpTo(bytes, maxHeld), asked)
-  if (piece.text !== '') yield { type: 'delta', text: piece.text }
+  yield* said(piece)
   yield* ending(
     piece.finishReason === undefined ? undefined : { reason: piece.finishReason },
     piece.usage,
@@ -87,13 +93,20 @@ export async function readUpTo(bytes: AsyncIterable<Uint8Array>, limit: number):
 
 const tooLarge = (): DaehwaError => DaehwaError.of('upstream_bad_response', { detail: 'it is too large' })
 
-function read(data: string, asked: string): Piece {
+function read(data: string, asked: Asked): Piece {
   const object: ChatObject = parseChatObject(data)
-  if (object.error !== undefined && object.error !== null) throw errorInStream(object.error, asked)
+  const piece = readChatObject(object)
+  if (piece.error !== undefined) throw errorInStream(piece.error, asked)
   if (!Array.isArray(object.choices)) {
     throw DaehwaError.of('upstream_bad_response', { detail: 'it is not a chat completion' })
   }
-  return readChatObject(object)
+  return piece
+}
+
+/** What a model thinks comes before what it says. */
+function* said({ reasoning, text }: Piece): Generator<ModelEvent, void, undefined> {
+  if (reasoning !== '') yield { type: 'reasoning', text: reasoning }
+  if (text !== '') yield { type: 'delta', text }
 }
 
 function* ending(end: { reason: string } | undefined, usage: Usage | undefined, model: string | undefined) {

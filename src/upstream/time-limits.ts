@@ -10,9 +10,12 @@ export interface TimeLimits {
   readonly idle: number
 }
 
+/** How long the token counts and the end of the stream are waited for once the answer is whole, in milliseconds. */
+const grace = 2_000
+
 /**
- * One timer for an answer: it aborts with `upstream_timeout` when the first piece, and then any next bytes, do
- * not come in time, and with the reason of `outer` when that aborts.
+ * One timer for an answer: it aborts with `upstream_timeout` when the first piece, then any next bytes, and then the
+ * end do not come in time, and with the reason of `outer` when that aborts.
  */
 export class AnswerTimer implements Disposable {
   readonly #abort = new AbortController()
@@ -20,7 +23,7 @@ export class AnswerTimer implements Disposable {
   readonly #outer: AbortSignal
   readonly #onOuter: () => void
   #timer: NodeJS.Timeout
-  #begun = false
+  #phase: 'before' | 'within' | 'behind' = 'before'
 
   constructor(limits: TimeLimits, outer: AbortSignal) {
     this.#limits = limits
@@ -37,14 +40,23 @@ export class AnswerTimer implements Disposable {
 
   /** A piece of the answer came: from here on the idle limit holds. */
   begin(): void {
-    this.#begun = true
+    this.#phase = 'within'
     this.#touch()
   }
 
-  /** Passes bytes on. Once the answer has begun any of them count as life, comments of the stream too. */
+  /** The finish reason came: what is still to come has a short time in all, unless the answer goes on after all. */
+  end(): void {
+    if (this.#phase === 'behind') return
+    this.#phase = 'behind'
+    clearTimeout(this.#timer)
+    const rest = Math.min(grace, this.#limits.idle)
+    this.#timer = this.#after(rest, `it did not end within ${rest} ms of its finish reason`)
+  }
+
+  /** Passes bytes on. From the first piece to the finish reason any of them count as life, comments of the stream too. */
   async *watch(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
     for await (const chunk of bytes) {
-      if (this.#begun) this.#touch()
+      if (this.#phase === 'within') this.#touch()
       yield chunk
     }
   }

@@ -1,29 +1,37 @@
-import { DaehwaError } from '../conversation/errors.ts'
+import { DaehwaError, invalid } from '../conversation/errors.ts'
 import { record, string } from './chat-completion.ts'
+import { type Asked, fillsWindow, refusedSetting, sentenceOf } from './refused-setting.ts'
 
 /**
- * What an upstream's refusal means here. `body` is read for its machine words only (OpenAI's "Error codes", and
- * what vLLM, llama.cpp and OpenRouter send in their place): its sentences may quote a key or a prompt.
+ * What an upstream's refusal means here. `body` is read for its machine words (OpenAI's "Error codes"), and its
+ * sentences are searched for what vLLM, llama.cpp and others have no such word for. They are never repeated, since
+ * they may quote a key or a prompt.
  */
 export function refusal(
   status: number,
   body: unknown,
   retryAfter: string | undefined,
-  model: string,
+  { model, settings }: Asked,
 ): DaehwaError {
   const inner = record(Array.isArray(body) ? body[0] : body) // Gemini wraps its error into a list
   const error = record(inner['error'] ?? inner)
   const words = [error['code'], error['type']].filter((word) => typeof word === 'string').join(' ')
-  if (status === 401 || status === 403) return DaehwaError.of('upstream_auth')
+  const sentence = sentenceOf(inner)
+  const isKey = status === 400 && /API key not (valid|found)/i.test(sentence) // Gemini's
+  if (status === 401 || status === 403 || isKey) return DaehwaError.of('upstream_auth')
   if (status === 402 || /insufficient_quota|billing/.test(words)) return DaehwaError.of('upstream_quota')
   if (status === 429) return DaehwaError.of('upstream_rate_limited').after(seconds(retryAfter))
   if (status === 408 || status === 504) {
     return DaehwaError.of('upstream_timeout', { detail: `it answered with status ${status}` })
   }
-  if (status === 413 || (status < 500 && isTooLong(words, string(error['message']) ?? ''))) {
+  const ofRequest = status === 400 || status === 422
+  if (ofRequest && fillsWindow(sentence, settings)) return notTaken('max_output_tokens', model)
+  if (status === 413 || (status < 500 && isTooLong(words, sentence))) {
     return DaehwaError.of('context_length_exceeded', { model })
   }
-  if (status === 404 && /model/.test(`${words} ${string(error['message']) ?? ''}`)) {
+  const setting = ofRequest ? refusedSetting(error, sentence, settings) : undefined
+  if (setting !== undefined) return notTaken(setting, model)
+  if (isNoModel(status, `${words} ${sentence}`)) {
     return DaehwaError.of('model_not_found', { model })
   }
   if (status >= 300 && status < 400) {
@@ -43,13 +51,13 @@ export function refusal(
 }
 
 /** The error that an upstream put into a stream that had begun with status 200. */
-export function errorInStream(value: unknown, model: string): DaehwaError {
+export function errorInStream(value: unknown, asked: Asked): DaehwaError {
   const error = record(value)
   const status = Number(error['code'] ?? error['status'])
-  if (status >= 400 && status < 600) return refusal(status, { error }, undefined, model)
+  if (status >= 400 && status < 600) return refusal(status, { error }, undefined, asked)
   const words = `${string(error['code']) ?? ''} ${string(error['type']) ?? ''}`
-  if (isTooLong(words, string(error['message']) ?? ''))
-    return DaehwaError.of('context_length_exceeded', { model })
+  if (isTooLong(words, sentenceOf(error)))
+    return DaehwaError.of('context_length_exceeded', { model: asked.model })
   if (/insufficient_quota|billing/.test(words)) return DaehwaError.of('upstream_quota')
   if (/rate_limit/.test(words)) return DaehwaError.of('upstream_rate_limited').after(1)
   return DaehwaError.of('upstream_error', { detail: 'it reported an error while answering' })
@@ -75,6 +83,9 @@ export function networkError(error: unknown): DaehwaError | undefined {
   return undefined
 }
 
+const notTaken = (setting: string, model: string): DaehwaError =>
+  invalid(`The upstream does not take this '${setting}' for '${model}'. Leave it out, or send another value.`)
+
 const notHttp = () => DaehwaError.of('upstream_bad_response', { detail: 'it is not HTTP as expected' })
 
 function isTooLong(words: string, message: string): boolean {
@@ -85,6 +96,12 @@ function isTooLong(words: string, message: string): boolean {
     ) ||
     /(token count|tokens?`?) .*(exceeds|must be <=)/i.test(message)
   )
+}
+
+/** Azure calls a model a deployment; OpenRouter and DeepSeek answer 400 for one that they do not have. */
+function isNoModel(status: number, said: string): boolean {
+  if (status === 404) return /model|deployment/i.test(said)
+  return status === 400 && /not a valid model|model not exist/i.test(said)
 }
 
 const maxRetryAfter = 86_400

@@ -141,6 +141,43 @@ describe('the upstream', () => {
     await expect(answerOf(upstream, AbortSignal.abort(new Error('before')))).rejects.toThrow('before')
   })
 
+  it.each([
+    ['silence', { stallAfter: 2 }, undefined],
+    ['comments', { stallAfter: 2, heartbeat: 50 }, undefined],
+    [
+      'the counts, and then silence',
+      { stallAfter: 3 },
+      { input_tokens: 1, output_tokens: 3, total_tokens: 4 },
+    ],
+    ['the counts after a while', { pause: 700 }, { input_tokens: 1, output_tokens: 3, total_tokens: 4 }],
+  ])('is waited for 2 s at most after its finish reason, whatever comes: %s', async (_, fault, usage) => {
+    const { other, upstream } = await start({ limits: { idle: 9_000 } })
+    other.faults.push({ say: 'done', ...fault })
+    const begin = performance.now()
+    expect(await answerOf(upstream)).toMatchObject({ text: 'done', incomplete: undefined, usage })
+    expect(performance.now() - begin).toBeLessThan(3_000)
+    await expect.poll(() => other.journal[0]?.closedEarly, { timeout: 3_000 }).toBe(!('pause' in fault))
+    expect((await answerOf(upstream)).text).toContain('count=1')
+  })
+
+  it('is waited for no longer when it says again and again that it is finished', async () => {
+    const { other, upstream } = await start()
+    const finished = '{"choices":[{"delta":{},"finish_reason":"stop"}]}'
+    other.faults.push({ data: Array(12).fill(finished), pause: 400 })
+    const begin = performance.now()
+    expect((await answerOf(upstream)).text).toBe('')
+    expect(performance.now() - begin).toBeLessThan(3_000)
+  })
+
+  it('may go on after a finish reason, and is whole then', async () => {
+    const { other, upstream } = await start()
+    const piece = (content: string, finish_reason: string | null) =>
+      JSON.stringify({ choices: [{ delta: { content }, finish_reason }] })
+    const data = [piece('a', 'stop'), ...Array(4).fill(piece('b', null)), piece('c', 'stop'), '[DONE]']
+    other.faults.push({ data, pause: 500 })
+    expect((await answerOf(upstream)).text).toBe('abbbbc')
+  })
+
   it('lists its models in one shape, whatever it leaves out', async () => {
     const { other, upstream } = await start()
     expect(await upstream.models()).toEqual([
@@ -179,6 +216,23 @@ describe('promise 16: each time limit ends the turn within it + 1 s and frees th
     const { other, upstream } = await start({ limits: { idle: 300 } })
     other.faults.push({ say: 'slow but alive', pause: 500, heartbeat: 50 })
     expect((await answerOf(upstream)).text).toBe('slow but alive')
+  })
+
+  it('idle is what holds once the model thinks aloud', async () => {
+    const { other, upstream } = await start({ limits: { firstToken: 300 } })
+    const piece = (delta: object, finish_reason: string | null) =>
+      JSON.stringify({ choices: [{ delta, finish_reason }] })
+    const data = [piece({ reasoning: 'hm' }, null), piece({ content: 'a' }, 'stop'), '[DONE]']
+    other.faults.push({ data, pause: 600 })
+    expect(await answerOf(upstream)).toMatchObject({ reasoning: 'hm', text: 'a' })
+  })
+
+  it('idle holds after the finish reason where it is the shorter', async () => {
+    const { other, upstream } = await start({ limits: { idle: 300 } })
+    other.faults.push({ say: 'done', stallAfter: 2 })
+    const begin = performance.now()
+    expect((await answerOf(upstream)).text).toBe('done')
+    expect(performance.now() - begin).toBeLessThan(1_300)
   })
 
   it('connect', async () => {

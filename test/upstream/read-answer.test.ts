@@ -10,8 +10,8 @@ const delta = (content: string, reason: string | null = null) =>
   `data: ${JSON.stringify({ model: 'm', choices: [{ index: 0, delta: { content }, finish_reason: reason }] })}\n\n`
 const usage = `data: ${JSON.stringify({ choices: [], usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 } })}\n\n`
 const done = 'data: [DONE]\n\n'
-const readStream = (bytes: AsyncIterable<Uint8Array>) => readEvents(bytes, 'asked')
-const readWhole = (bytes: AsyncIterable<Uint8Array>) => readBody(bytes, 'asked')
+const readStream = (bytes: AsyncIterable<Uint8Array>) => readEvents(bytes, { model: 'asked' })
+const readWhole = (bytes: AsyncIterable<Uint8Array>) => readBody(bytes, { model: 'asked' })
 const text = '안녕하세요 👩‍👩‍👧 세계!'
 
 describe('a streamed answer', () => {
@@ -70,11 +70,57 @@ describe('a streamed answer', () => {
     expect((await collectAnswer(readStream(bytesOf(`data: ${object}\n\n`)))).model).toBe('m\uFFFD')
   })
 
+  it.each([
+    ['reasoning_content', { reasoning_content: 'hm' }],
+    ['reasoning', { reasoning: 'hm' }],
+    ['both names', { reasoning: 'hm', reasoning_content: 'hm' }],
+    ['an empty first name', { reasoning_content: '', reasoning: 'hm' }],
+    [
+      'its details beside it',
+      { reasoning: 'hm', reasoning_details: [{ type: 'reasoning.text', text: 'hm' }] },
+    ],
+  ])('may think aloud as %s, once, before what it says', async (_, thought) => {
+    const object = { choices: [{ delta: { ...thought, content: 'a' }, finish_reason: 'stop' }] }
+    const events = await Array.fromAsync(readStream(bytesOf(`data: ${JSON.stringify(object)}\n\n`)))
+    expect(events.slice(0, 2)).toEqual([
+      { type: 'reasoning', text: 'hm' },
+      { type: 'delta', text: 'a' },
+    ])
+    expect(events).toHaveLength(3)
+  })
+
+  it('keeps a thought within its text where it is: it may be a quotation', async () => {
+    const answer = await collectAnswer(readStream(bytesOf(delta('<think>hm</think>a', 'stop'))))
+    expect(answer).toMatchObject({ text: '<think>hm</think>a', reasoning: '' })
+  })
+
+  it.each([[null], [7], [{ effort: 'low' }]])(
+    'has no thought in a reasoning that is %j',
+    async (reasoning) => {
+      const object = { choices: [{ delta: { reasoning, content: 'a' }, finish_reason: 'stop' }] }
+      expect(await collectAnswer(readStream(bytesOf(`data: ${JSON.stringify(object)}\n\n`)))).toMatchObject({
+        text: 'a',
+        reasoning: '',
+      })
+    },
+  )
+
   it('gives a refusal as the answer that it is', async () => {
     const refusal = { choices: [{ delta: { content: null, refusal: 'No.' }, finish_reason: 'stop' }] }
     expect((await collectAnswer(readStream(bytesOf(`data: ${JSON.stringify(refusal)}\n\n`)))).text).toBe(
       'No.',
     )
+  })
+
+  it.each([
+    ['error', {}, 'upstream_error'],
+    ['error', { error: { code: 429, message: 'secret' } }, 'upstream_rate_limited'],
+    ['network_error', {}, 'upstream_error'],
+    ['insufficient_system_resource', {}, 'upstream_error'],
+  ])('that finishes by %s with %j is a fault', async (reason, fields, code) => {
+    const choice = { index: 0, delta: { content: 'half' }, finish_reason: reason, ...fields }
+    const stream = `data: ${JSON.stringify({ choices: [choice] })}\n\n${done}`
+    await expect(collectAnswer(readStream(bytesOf(stream)))).rejects.toMatchObject({ code })
   })
 
   it.each([
@@ -157,6 +203,12 @@ describe('an answer in one piece', () => {
   it('may begin with a byte order mark', async () => {
     const body = '\uFEFF{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}'
     expect((await collectAnswer(readWhole(bytesOf(body)))).text).toBe('a')
+  })
+
+  it('may think aloud', async () => {
+    const message = { reasoning_content: 'hm', content: 'a' }
+    const body = JSON.stringify({ choices: [{ message, finish_reason: 'stop' }] })
+    expect(await collectAnswer(readWhole(bytesOf(body)))).toMatchObject({ reasoning: 'hm', text: 'a' })
   })
 
   it('is read as it is', async () => {
