@@ -1,8 +1,10 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
+import type { Clients } from './conversation/clients.ts'
 import { DaehwaError } from './conversation/errors.ts'
 import type { Models } from './conversation/models.ts'
-import type { Now, Store } from './conversation/ports.ts'
+import type { Now } from './conversation/ports.ts'
+import type { Store } from './conversation/store.ts'
 import type { Turns } from './conversation/turns.ts'
 import type { App } from './http/app-type.ts'
 import { eventEncoder } from './http/encode-event.ts'
@@ -13,6 +15,7 @@ import { requireDecodableUrls } from './http/plugins/decodable-urls.ts'
 import { acceptJsonBodies } from './http/plugins/json-body.ts'
 import { describeRoutes, type OpenApiOptions, serveDocument } from './http/plugins/openapi.ts'
 import { logRequests, requestId } from './http/plugins/request-log.ts'
+import { clientRoutes } from './http/routes/clients.ts'
 import { historyRoutes } from './http/routes/history.ts'
 import { modelRoutes } from './http/routes/models.ts'
 import { operationRoutes } from './http/routes/operations.ts'
@@ -24,6 +27,7 @@ export interface AppDeps {
   readonly store: Store
   readonly models: Models
   readonly turns: Turns
+  readonly clients: Clients
   readonly now: Now
   readonly logger: FastifyBaseLogger
   readonly apiKey: string | undefined
@@ -68,6 +72,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   queryRoute(app, { ...deps, encode })
   turnRoutes(app, { ...deps, encode })
   historyRoutes(app, deps)
+  clientRoutes(app, deps)
   operationRoutes(app, deps)
   await serveDocument(app, deps.openApi)
   return app

@@ -5,6 +5,10 @@ import { type Config, parseConfig } from './config/config.ts'
 import { readEnv, readFile } from './config/env.ts'
 import { soleUpstream, type UpstreamConfig } from './config/upstreams.ts'
 import { ConfigError } from './config/values.ts'
+import { Clients } from './conversation/clients.ts'
+import { Calibration } from './conversation/context/calibration.ts'
+import { Compactor } from './conversation/context/compactor.ts'
+import { rememberingPasts } from './conversation/context/past-cache.ts'
 import { codeOf, DaehwaError } from './conversation/errors.ts'
 import { Models } from './conversation/models.ts'
 import type { Log } from './conversation/ports.ts'
@@ -42,9 +46,11 @@ async function run(config: Config): Promise<void> {
 
   await using resources = new AsyncDisposableStack()
   const now = Date.now
-  const { store } = resources.use(
+  const clock = () => performance.now()
+  const storage = resources.use(
     await openStorage({ dir: config.dataDir, durability: config.durability, now: now() }),
   )
+  const store = rememberingPasts(storage.store)
   const demo = config.upstreams.length === 0
   const startDemo = async () => {
     const { baseUrl } = resources.use(await startDemoModel())
@@ -58,17 +64,21 @@ async function run(config: Config): Promise<void> {
     upstreams,
     catalog: { upstreams: [first, ...others], aliases: config.aliases, otherWindow: config.contextWindow },
     defaultModel: config.defaultModel,
-    clock: () => performance.now(),
+    clock,
     log,
   })
-  const countTokens = tokenCounter()
-  const turns = new Turns({
-    ...{ store, upstreams, models, countTokens, now, log },
+  const basics = { store, past: store, upstreams, models, countTokens: tokenCounter(), now, clock, log }
+  const domain = {
+    ...basics,
+    compactor: new Compactor(basics),
+    calibration: new Calibration(),
+    summaryModel: config.summaryModel,
     turnTimeout: config.turnTimeout,
     maxWaiting: config.maxWaiting,
-  })
+  }
+  const turns = new Turns(domain)
   const app = await buildApp({
-    ...{ store, models, turns, now },
+    ...{ store, models, turns, clients: new Clients(domain, turns), now },
     logger: log,
     apiKey: config.apiKey,
     demo,

@@ -1,9 +1,8 @@
-import type { Frame } from './choose-context.ts'
 import { DaehwaError } from './errors.ts'
 import type { Place } from './lanes.ts'
 import type { LiveTurn } from './live-turn.ts'
-import type { Claim, NewTurn, QueuedTurn } from './ports.ts'
 import { failed, keptOr, type RunDeps, runTurn, type Unkept } from './run-turn.ts'
+import type { Claim, NewTurn, QueuedTurn } from './store.ts'
 
 /**
  * Takes a kept turn from its place in the lane to its end: it waits, is claimed, and runs. Like `runTurn` it never
@@ -15,12 +14,11 @@ export async function carryTurn(
   turn: NewTurn | QueuedTurn,
   claimed: Claim | undefined,
   live: LiveTurn,
-  frame: () => Frame | Promise<Frame>,
   abort: AbortController,
 ): Promise<Unkept | undefined> {
   try {
     const claim = claimed ?? (await claimInTurn(deps, place, turn, abort.signal))
-    return await runTurn(deps, claim, live, frame, abort)
+    return await runTurn(deps, claim, live, turn, abort)
   } catch (error) {
     const record = failed(live, error, deps.now())
     const unkept = await keptOr(() => deps.store.endQueued(turn.key.tenant, record))

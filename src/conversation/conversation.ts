@@ -40,8 +40,26 @@ export interface PastTurn {
 /** A size that was counted later than its item was kept. */
 export type LateCount = Pick<PastItem, 'seq' | 'position' | 'tokens'>
 
+/** A message with its ids, as a context shows it. */
+export interface ItemView extends PastItem {
+  readonly id: string
+  readonly turnId: string
+}
+
+/** What stands for the turns `fromSeq <= seq < toSeq` in a context. */
+export interface Compaction extends Fragment {
+  readonly id: string
+  readonly fromSeq: number
+  readonly toSeq: number
+  /** The model that wrote it. */
+  readonly model: string
+  /** Unix milliseconds. */
+  readonly at: number
+}
+
 /** One message of a history. `at` is Unix milliseconds. */
 export interface HistoryEntry {
+  readonly id: string
   readonly turnId: string
   readonly role: 'user' | 'assistant'
   readonly content: string

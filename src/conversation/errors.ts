@@ -17,6 +17,8 @@ const wording = {
   not_found: (d: { what: string }) => `There is no ${d.what}.`,
   conversation_busy: (d: { waiting: number }) =>
     `${d.waiting} messages of this conversation are waiting already. Try again when some are answered.`,
+  compaction_running: () =>
+    'Older turns of this conversation are being summarised already. Try again in a moment.',
   turn_cancelled: () => 'This message was cancelled before it was answered.',
   idempotency_key_reused: () =>
     'This Idempotency-Key was sent before with another body. Send a new key with each new message.',

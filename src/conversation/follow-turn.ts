@@ -20,11 +20,13 @@ const forgotten: ReadonlySet<ErrorCode> = new Set(['server_restarted', 'history_
 
 /** A turn that has ended, from its record. */
 export function endedTurn(record: TurnRecord, stillThere: () => Promise<boolean>): Followable {
+  let made: readonly TurnEvent[] | undefined
+  const all = () => (made ??= eventsOf(record))
   return {
     record,
     ended: Promise.resolve(record),
     async *follow(after) {
-      const events = eventsOf(record)
+      const events = all()
       const fresh = events.slice(after + 1)
       if (fresh.length > 0) yield fresh
       else if (record.error !== undefined && forgotten.has(record.error.code)) {
@@ -32,7 +34,7 @@ export function endedTurn(record: TurnRecord, stillThere: () => Promise<boolean>
       }
     },
     erased: async () => !(await stillThere()),
-    behind: (after) => textAfter(eventsOf(record), after),
+    behind: (after) => textAfter(all(), after),
   }
 }
 

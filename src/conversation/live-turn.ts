@@ -20,6 +20,8 @@ export class LiveTurn implements Followable {
   readonly #followers = new Set<() => void>()
   #record: TurnRecord
   #bytes = 0
+  #reasoning = ''
+  readonly #thoughts = new TextCleaner()
 
   constructor(record: TurnRecord) {
     this.#record = record
@@ -35,15 +37,29 @@ export class LiveTurn implements Followable {
     return this.#ended.promise
   }
 
-  /** The answer so far, and the lengths of its pieces. */
-  get output(): { text: string; pieces: number[] } {
-    return { text: this.#texts.join(''), pieces: this.#lengths }
+  /** The answer so far, the lengths of its pieces, and what was thought aloud. */
+  get output(): { text: string; pieces: number[]; reasoning: string } {
+    return { text: this.#texts.join(''), pieces: this.#lengths, reasoning: this.#reasoning }
+  }
+
+  /** Whether anything has come: from then on no other model may be asked. */
+  get begun(): boolean {
+    return this.#lengths.length > 0 || this.#reasoning !== ''
   }
 
   start(at: number): void {
     this.#record = { ...this.#record, status: 'in_progress', startedAt: at }
     this.#events.start(this.#record)
     this.#wake()
+  }
+
+  /** Takes a piece of what the model thinks aloud before it answers; false when all that came has grown over 8 MiB. */
+  think(raw: string): boolean {
+    if (this.#lengths.length > 0) return true // the events of a turn have told by then what was thought
+    const text = this.#thoughts.push(raw)
+    this.#bytes += Buffer.byteLength(text)
+    if (this.#bytes <= maxAnswerBytes) this.#reasoning += text
+    return this.#bytes <= maxAnswerBytes
   }
 
   /** Takes a piece of the answer, cleaned; false when the answer has grown over 8 MiB and was cut. */
@@ -99,7 +115,7 @@ export class LiveTurn implements Followable {
     if (text === '') return
     this.#texts.push(text)
     this.#lengths.push(text.length)
-    this.#events.piece(text)
+    this.#events.piece(text, this.#reasoning)
     this.#wake()
   }
 

@@ -1,4 +1,4 @@
-import type { Limits } from './context-window.ts'
+import type { Limits } from './context/context-window.ts'
 import { limitsOf } from './model-limits.ts'
 import type { ModelInfo, Prices } from './ports.ts'
 import type { Generation } from './settings.ts'

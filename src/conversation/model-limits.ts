@@ -1,4 +1,4 @@
-import type { Limits } from './context-window.ts'
+import type { Limits } from './context/context-window.ts'
 
 /**
  * Context window and largest answer, in tokens, of well-known models, from their makers' model pages.

@@ -1,9 +1,13 @@
-import { type Frame, frameContext } from './choose-context.ts'
+import { checkSettings } from './ask.ts'
+import { checkFits } from './context/choose-context.ts'
+import { uncounted } from './context/sizes.ts'
+import { requestOf, type TurnContextDeps } from './context/turn-context.ts'
 import type { ConversationKey } from './conversation.ts'
 import { invalid } from './errors.ts'
 import { checkModelName, type Models } from './models.ts'
-import type { CountTokens, Idempotency, NewTurn, Now, QueuedTurn, Store } from './ports.ts'
-import { uncounted } from './sizes.ts'
+import type { Now } from './ports.ts'
+import { generationOf, mergeSettings, type Settings } from './settings.ts'
+import type { Idempotency, NewTurn, QueuedTurn, Store } from './store.ts'
 import type { TurnRecord } from './turn.ts'
 
 /**
@@ -12,45 +16,53 @@ import type { TurnRecord } from './turn.ts'
  */
 type MultitaskStrategy = 'enqueue' | 'reject' | 'interrupt'
 
-/** One input of a client. `model` and `instructions` hold for this turn alone. */
+/** One input of a client. `settings` hold for this turn alone, before those of the client. */
 export interface Ask {
   readonly key: ConversationKey
   readonly input: string
-  readonly model?: string | undefined
-  readonly instructions?: string | undefined
+  readonly settings?: Settings | undefined
   readonly strategy?: MultitaskStrategy | undefined
   readonly idempotency?: Idempotency | undefined
 }
 
-export interface NewTurnDeps {
+export interface NewTurnDeps extends TurnContextDeps {
   readonly store: Store
-  readonly models: Models
-  readonly countTokens: CountTokens
   readonly now: Now
 }
 
-/** A turn from what was asked, with the client's settings as they are now. @throws DaehwaError `invalid_request` */
+/**
+ * A turn from what was asked, with the settings as they are now.
+ *
+ * @throws DaehwaError `invalid_request`, and `context_length_exceeded` for what could never be answered
+ */
 export async function newTurn(deps: NewTurnDeps, id: string, ask: Ask): Promise<NewTurn> {
-  const { key, input, model, instructions, idempotency } = ask
+  const { key, input, idempotency } = ask
   if (input.length === 0) throw invalid("'input' is empty. Send the text that the model is to answer.")
-  if (model !== undefined) checkModelName(model)
-  const { store, models, now } = deps
-  const at = now()
-  return {
-    ...{ id, key, instructions, idempotency, at },
-    input: uncounted('user', input),
-    model: model ?? (await store.model(key)) ?? (await models.default()),
+  for (const name of [ask.settings?.model, ...(ask.settings?.fallback ?? [])]) {
+    if (name !== undefined) checkModelName(name)
   }
+  const at = deps.now()
+  const { model, settings } = await settingsFor(deps, key, ask.settings)
+  const turn = { id, key, input: uncounted('user', input), model, settings, idempotency, at }
+  const [target] = deps.models.targets(model, settings.fallback)
+  checkSettings(generationOf(settings) ?? {}, target)
+  await checkFits(requestOf(deps, turn, target), deps.countTokens)
+  return turn
 }
 
-/** What always goes along with a turn. @throws DaehwaError `context_length_exceeded` */
-export function frameOf({ models, countTokens }: NewTurnDeps, turn: NewTurn | QueuedTurn): Promise<Frame> {
-  const [{ limits }] = models.targets(turn.model)
-  return frameContext({ ...turn, limits }, countTokens)
+/** The settings that hold for a client's next turn, and its model. @throws DaehwaError `no_default_model` */
+export async function settingsFor(
+  { store, models }: { store: Store; models: Models },
+  key: ConversationKey,
+  own?: Settings,
+): Promise<{ model: string; settings: Settings }> {
+  const { client, defaults } = await store.settings(key)
+  const { model = await models.default(), ...settings } = mergeSettings(defaults, client?.settings, own)
+  return { model, settings }
 }
 
 /** The record of a turn that has only been accepted. */
 export const recordOf = ({ id, model, at }: NewTurn | QueuedTurn): TurnRecord => ({
-  ...{ id, status: 'queued', askedModel: model, model, text: '', pieces: [], createdAt: at },
+  ...{ id, status: 'queued', askedModel: model, model, text: '', reasoning: '', pieces: [], createdAt: at },
   ...{ usage: undefined, incomplete: undefined, error: undefined, startedAt: undefined, endedAt: undefined },
 })

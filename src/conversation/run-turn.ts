@@ -1,22 +1,22 @@
-import { type Context, chooseContext, type Frame, tokensOf } from './choose-context.ts'
+import { answerOf, firstThatAnswers, preferring, type Upstreams } from './ask.ts'
+import { type Context, messagesOf, sizeOf } from './context/choose-context.ts'
+import { exact, uncounted } from './context/sizes.ts'
+import { type Asked, compactWhenFull, contextFor, type TurnContextDeps } from './context/turn-context.ts'
 import { codeOf, DaehwaError, toDaehwaError } from './errors.ts'
 import type { LiveTurn } from './live-turn.ts'
-import type { Models } from './models.ts'
-import type { Claim, CountTokens, Log, ModelEvent, Now, Store, Upstream } from './ports.ts'
-import { uncounted } from './sizes.ts'
+import type { Target } from './model-catalog.ts'
+import type { CountTokens, ModelEvent, Now } from './ports.ts'
+import { generationOf } from './settings.ts'
+import type { Claim, Store } from './store.ts'
 import type { TurnRecord } from './turn.ts'
 
 /** How often a turn is asked again with a shorter past when the upstream finds the context too long. */
 const maxShrinks = 2
 
-export interface RunDeps {
+export interface RunDeps extends TurnContextDeps {
   readonly store: Store
-  readonly models: Models
-  /** By the names of targets. */
-  readonly upstreams: ReadonlyMap<string, Upstream>
-  readonly countTokens: CountTokens
+  readonly upstreams: Upstreams
   readonly now: Now
-  readonly log: Log
   /** The longest that a turn may run, in milliseconds. */
   readonly turnTimeout: number
 }
@@ -33,7 +33,7 @@ export async function runTurn(
   deps: RunDeps,
   claim: Claim,
   live: LiveTurn,
-  frame: () => Frame | Promise<Frame>,
+  asked: Asked,
   abort: AbortController,
 ): Promise<Unkept | undefined> {
   const { store, log, now, turnTimeout } = deps
@@ -41,8 +41,8 @@ export async function runTurn(
   const timer = setTimeout(() => abort.abort(tooLong), turnTimeout)
   live.start(now())
   try {
-    const finish = await answer(deps, claim, live, await frame(), abort.signal)
-    live.end(await commit(deps, claim, live, finish))
+    const served = await answer(deps, claim, live, asked, abort.signal)
+    live.end(await commit(deps, claim, live, asked, served))
     return undefined
   } catch (error) {
     if (codeOf(error) === 'internal_error') log.error({ turn: claim.turnId, err: error }, 'a turn failed')
@@ -67,48 +67,76 @@ export function failed(live: LiveTurn, cause: unknown, at: number): TurnRecord {
   const { code, message, retryAfter } = toDaehwaError(cause)
   const error = { code, message, retryAfter }
   const cancelled = error.code === 'turn_cancelled' || error.code === 'history_deleted'
-  const output = error.code === 'history_deleted' ? { text: '', pieces: [] } : live.output
+  const output = error.code === 'history_deleted' ? { text: '', pieces: [], reasoning: '' } : live.output
   return { ...live.record, ...output, status: cancelled ? 'cancelled' : 'failed', error, endedAt: at }
 }
 
 type Finish = Extract<ModelEvent, { type: 'finish' }>
 
-async function commit(deps: RunDeps, claim: Claim, live: LiveTurn, finish: Finish): Promise<TurnRecord> {
-  const { store, now } = deps
-  const { incomplete, usage, model = live.record.model } = finish
-  const { text, pieces } = live.output
+/** An answer, the model that gave it, and what that was sent. */
+interface Served {
+  readonly finish: Finish
+  readonly target: Target
+  readonly context: Context
+  /** Whether another one of a chain could have given it. */
+  readonly chosen: boolean
+}
+
+async function commit(
+  deps: RunDeps,
+  claim: Claim,
+  live: LiveTurn,
+  asked: Asked,
+  { finish, target, context, chosen }: Served,
+): Promise<TurnRecord> {
+  const { store, now, log } = deps
+  const { incomplete, usage } = finish
+  const prefix = target.name.slice(0, target.name.length - target.model.length)
+  const model = prefix + (finish.model ?? target.model)
   const status = incomplete === undefined ? 'completed' : 'incomplete'
-  const record = { ...live.record, status, text, pieces, incomplete, usage, model, endedAt: now() } as const
-  if (await store.commit(claim, record, uncounted('assistant', text))) return record
-  return failed(live, DaehwaError.of('history_deleted'), now())
+  const record = { ...live.record, ...live.output, status, incomplete, usage, model, endedAt: now() } as const
+  const items = { answer: uncounted('assistant', record.text), servedBy: chosen ? target.name : undefined }
+  if (!(await store.commit(claim, record, items)))
+    return failed(live, DaehwaError.of('history_deleted'), now())
+  const grown = { ...claim, nextSeq: claim.nextSeq + 1 }
+  compactWhenFull(deps, grown, asked, target, context, items.answer).catch((error: unknown) => {
+    log.warn(
+      { conversation: claim.conversation, code: codeOf(error) },
+      'a conversation could not be looked over',
+    )
+  })
+  return record
 }
 
 async function answer(
   deps: RunDeps,
   claim: Claim,
   live: LiveTurn,
-  frame: Frame,
+  asked: Asked,
   signal: AbortSignal,
-): Promise<Finish> {
-  const { models, upstreams, countTokens, log } = deps
-  const [{ model, ...target }] = models.targets(live.record.model)
-  const upstream = upstreams.get(target.upstream)
-  if (upstream === undefined) throw new Error(`no upstream is called ${target.upstream}`)
-  let room: number | undefined
-  for (let shrinks = 0; ; shrinks++) {
-    const context = await chooseContext(deps, claim, frame, room)
-    signal.throwIfAborted()
-    try {
-      return await collect(upstream.answer({ model, messages: context.messages }, signal), live)
-    } catch (error) {
-      if (!mayShrink(error, context, shrinks) || live.output.pieces.length > 0) throw error
-      room = shrinks + 1 < maxShrinks ? Math.floor((await tokensOf(context.past, countTokens)) / 4) : 0
-      log.warn(
-        { turn: claim.turnId, model, room },
-        'the upstream found the context too long: asking again with a shorter past',
-      )
+): Promise<Served> {
+  const targets = preferring(deps.models.targets(asked.model, asked.settings.fallback), claim.servedBy)
+  let last: Omit<Served, 'finish' | 'chosen'> | undefined
+  const attempt = async function* (target: Target) {
+    for (let shrinks = 0, cap: number | undefined; ; shrinks++) {
+      const context = await contextFor(deps, claim, asked, target, cap, signal)
+      signal.throwIfAborted()
+      last = { target, context }
+      const request = { messages: messagesOf(context), settings: generationOf(asked.settings) }
+      try {
+        return yield* answerOf(deps.upstreams, target, request, signal)
+      } catch (error) {
+        if (!mayShrink(error, context, shrinks) || live.begun) throw error
+        cap = shrinks + 1 < maxShrinks ? Math.floor((await countedPast(context, deps.countTokens)) / 4) : 0
+        const fields = { turn: claim.turnId, model: target.name, room: cap }
+        deps.log.warn(fields, 'the upstream found the context too long: asking again with a shorter past')
+      }
     }
   }
+  const finish = await collect(firstThatAnswers(targets, attempt, deps.log), live)
+  if (last === undefined) throw new Error('a turn was answered by nobody')
+  learn(deps, last.target, last.context, finish)
+  return { ...last, finish, chosen: targets.length > 1 }
 }
 
 /** Hands the pieces of an answer to the turn's followers. An answer over 8 MiB is cut there, and says so. */
@@ -118,13 +146,22 @@ async function collect(events: AsyncIterable<ModelEvent>, live: LiveTurn): Promi
       live.finish()
       return event
     }
-    if (event.type === 'reasoning') continue
-    if (!live.add(event.text)) {
-      return { type: 'finish', incomplete: 'max_output_bytes', usage: undefined, model: undefined }
-    }
+    const fits = event.type === 'reasoning' ? live.think(event.text) : live.add(event.text)
+    if (!fits) return { type: 'finish', incomplete: 'max_output_bytes', usage: undefined, model: undefined }
   }
   throw DaehwaError.of('upstream_bad_response', { detail: 'it ended without a finish reason' })
 }
 
 const mayShrink = (error: unknown, { past }: Context, shrinks: number): boolean =>
   codeOf(error) === 'context_length_exceeded' && past.length > 0 && shrinks < maxShrinks
+
+async function countedPast({ past }: Context, countTokens: CountTokens): Promise<number> {
+  let tokens = 0
+  for (const item of past) tokens += (await exact(item, countTokens)).tokens
+  return tokens
+}
+
+function learn({ calibration }: RunDeps, target: Target, context: Context, { usage }: Finish): void {
+  const { tokens, counted } = sizeOf(context)
+  if (counted && usage !== undefined) calibration.learn(target.name, tokens, usage.input_tokens)
+}

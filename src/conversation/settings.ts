@@ -15,3 +15,49 @@ export const generationSettings = [
   'stop',
   'reasoning_effort',
 ] as const satisfies readonly (keyof Generation)[]
+
+/** All that can be set for a client, for one turn, and by default for the clients of a tenant. */
+export interface Settings extends Generation {
+  readonly model?: string | undefined
+  /** What the model is told before everything else. */
+  readonly instructions?: string | undefined
+  /** Models that are asked, in this order, when the first one fails. */
+  readonly fallback?: readonly string[] | undefined
+  /** Whether older turns are summarised when a conversation outgrows its model. */
+  readonly compaction?: 'auto' | 'off' | undefined
+  /** How full the window may get before that happens: a fraction of it. */
+  readonly compact_at?: number | undefined
+  /** The model that summarises; without it the one that answers. */
+  readonly summary_model?: string | undefined
+  /** The caller's own notes on a client. They are kept and shown, and never sent to a model. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined
+}
+
+/** A change of settings as in RFC 7396 (JSON Merge Patch): null takes a setting back. */
+export type SettingsPatch = { readonly [K in keyof Settings]: Settings[K] | null }
+
+export function patchSettings(settings: Settings, patch: SettingsPatch): Settings {
+  const merged = { ...settings, ...patch, metadata: patchMetadata(settings.metadata, patch.metadata) }
+  return withoutGaps(merged) as Settings
+}
+
+/** What holds for a turn: its own settings, before its client's, before those by default. */
+export const mergeSettings = (...weakestFirst: readonly (Settings | undefined)[]): Settings =>
+  Object.assign({}, ...weakestFirst.map((settings) => withoutGaps(settings ?? {})))
+
+/** Those of the settings that go upstream; undefined when there are none. */
+export function generationOf(settings: Settings): Generation | undefined {
+  const set = generationSettings.filter((name) => settings[name] !== undefined)
+  return set.length === 0 ? undefined : Object.fromEntries(set.map((name) => [name, settings[name]]))
+}
+
+type Metadata = Settings['metadata'] | null
+
+function patchMetadata(metadata: Metadata, patch: Metadata): Metadata {
+  if (patch === undefined || patch === null) return patch === null ? undefined : metadata
+  const merged = withoutGaps({ ...metadata, ...patch }) as Record<string, string>
+  return Object.keys(merged).length === 0 ? undefined : merged
+}
+
+const withoutGaps = (object: object): object =>
+  Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined && value !== null))

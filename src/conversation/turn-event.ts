@@ -9,10 +9,20 @@ export interface ResponseObject {
   readonly completed_at: number | null
   readonly status: TurnStatus
   readonly model: string
-  readonly output: OutputMessage[]
+  readonly output: OutputItem[]
   readonly usage: Usage | null
   readonly error: { readonly code: string; readonly message: string } | null
   readonly incomplete_details: { readonly reason: string } | null
+}
+
+type OutputItem = OutputMessage | ReasoningItem
+
+/** What a model thought aloud, whole. */
+interface ReasoningItem {
+  readonly id: string
+  readonly type: 'reasoning'
+  readonly summary: []
+  readonly content: { readonly type: 'reasoning_text'; readonly text: string }[]
 }
 
 interface OutputMessage {
@@ -37,7 +47,7 @@ export interface TurnEvent {
   readonly item_id?: string
   readonly output_index?: number
   readonly content_index?: number
-  readonly item?: OutputMessage
+  readonly item?: OutputItem
   readonly part?: OutputText
   readonly delta?: string
   readonly text?: string
@@ -45,6 +55,9 @@ export interface TurnEvent {
 
 /** The id of a turn's answer, which is known before it is kept. */
 export const answerId = (turnId: string): string => turnId.replace(/^resp_/, 'msg_')
+
+/** The id of what a model thought aloud in a turn. */
+export const reasoningId = (turnId: string): string => turnId.replace(/^resp_/, 'rs_')
 
 /** A turn as an API shows it. */
 export function responseObject(turn: TurnRecord): ResponseObject {
@@ -57,7 +70,7 @@ export function responseObject(turn: TurnRecord): ResponseObject {
     completed_at: endedAt === undefined ? null : Math.floor(endedAt / 1000),
     status,
     model,
-    output: done || turn.text !== '' ? [message(id, done ? status : 'incomplete', turn.text)] : [],
+    output: outputOf(turn, done ? status : 'incomplete', done || turn.text !== ''),
     usage: turn.usage ?? null,
     error: turn.error === undefined ? null : { code: turn.error.code, message: turn.error.message },
     incomplete_details: turn.incomplete === undefined ? null : { reason: turn.incomplete },
@@ -72,6 +85,8 @@ export class TurnEvents {
   readonly list: TurnEvent[] = []
   readonly #id: string
   #opened = false
+  /** Where the answer stands in the turn's output. */
+  #place = { output_index: 0, content_index: 0 }
 
   constructor(turn: TurnRecord) {
     this.#id = turn.id
@@ -83,31 +98,40 @@ export class TurnEvents {
     this.#add('response.in_progress', { response })
   }
 
-  piece(delta: string): void {
-    this.#open()
-    this.#add('response.output_text.delta', { item_id: answerId(this.#id), ...first, delta })
+  /** A piece of the answer; `reasoning` is what the model had thought aloud before the first one. */
+  piece(delta: string, reasoning: string): void {
+    this.#open(reasoning)
+    this.#add('response.output_text.delta', { item_id: answerId(this.#id), ...this.#place, delta })
   }
 
   end(turn: TurnRecord): void {
-    if (turn.status === 'completed' || turn.status === 'incomplete') this.#close(turn.status, turn.text)
+    if (turn.status === 'completed' || turn.status === 'incomplete') this.#close(turn.status, turn)
     const type = turn.status === 'cancelled' ? 'failed' : turn.status
     this.#add(`response.${type}`, { response: responseObject(turn) })
   }
 
-  #open(): void {
+  #open(reasoning: string): void {
     if (this.#opened) return
     this.#opened = true
+    if (reasoning !== '') {
+      const thought = reasoningItem(this.#id, reasoning)
+      this.#add('response.output_item.added', { output_index: 0, item: { ...thought, content: [] } })
+      this.#add('response.output_item.done', { output_index: 0, item: thought })
+      this.#place = { output_index: 1, content_index: 0 }
+    }
+    const { output_index } = this.#place
     const item = { ...message(this.#id, 'in_progress', ''), content: [] }
-    this.#add('response.output_item.added', { output_index: 0, item })
-    this.#add('response.content_part.added', { item_id: item.id, ...first, part: outputText('') })
+    this.#add('response.output_item.added', { output_index, item })
+    this.#add('response.content_part.added', { item_id: item.id, ...this.#place, part: outputText('') })
   }
 
-  #close(status: 'completed' | 'incomplete', text: string): void {
-    this.#open()
+  #close(status: 'completed' | 'incomplete', { text, reasoning }: TurnRecord): void {
+    this.#open(reasoning)
+    const { output_index } = this.#place
     const item = message(this.#id, status, text)
-    this.#add('response.output_text.done', { item_id: item.id, ...first, text })
-    this.#add('response.content_part.done', { item_id: item.id, ...first, part: outputText(text) })
-    this.#add('response.output_item.done', { output_index: 0, item })
+    this.#add('response.output_text.done', { item_id: item.id, ...this.#place, text })
+    this.#add('response.content_part.done', { item_id: item.id, ...this.#place, part: outputText(text) })
+    this.#add('response.output_item.done', { output_index, item })
   }
 
   #add(type: string, fields: Omit<TurnEvent, 'type' | 'sequence_number'>): void {
@@ -121,14 +145,25 @@ export function eventsOf(turn: TurnRecord): readonly TurnEvent[] {
   if (turn.startedAt !== undefined) events.start(turn)
   let at = 0
   for (const length of turn.pieces) {
-    events.piece(turn.text.slice(at, at + length))
+    events.piece(turn.text.slice(at, at + length), turn.reasoning)
     at += length
   }
   if (isEnded(turn.status)) events.end(turn)
   return events.list
 }
 
-const first = { output_index: 0, content_index: 0 } as const
+/** The output of a turn: what was thought aloud, then the answer. */
+function outputOf(turn: TurnRecord, status: OutputMessage['status'], begun: boolean): OutputItem[] {
+  const thought = turn.reasoning === '' ? [] : [reasoningItem(turn.id, turn.reasoning)]
+  return begun ? [...thought, message(turn.id, status, turn.text)] : thought
+}
+
+const reasoningItem = (turnId: string, text: string): ReasoningItem => ({
+  id: reasoningId(turnId),
+  type: 'reasoning',
+  summary: [],
+  content: [{ type: 'reasoning_text', text }],
+})
 
 const outputText = (text: string): OutputText => ({ type: 'output_text', text, annotations: [] })
 
@@ -147,6 +182,7 @@ const unstarted = (turn: TurnRecord): TurnRecord => ({
     status: 'queued',
     model: turn.askedModel,
     text: '',
+    reasoning: '',
     pieces: [],
     usage: undefined,
     incomplete: undefined,

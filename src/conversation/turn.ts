@@ -61,6 +61,8 @@ export interface TurnRecord {
   readonly model: string
   /** The answer; of a turn that failed or was cancelled what had come of it. */
   readonly text: string
+  /** What the model thought aloud before it answered; empty where it does not show that. */
+  readonly reasoning: string
   /** How long each piece of the answer was when it came, in UTF-16 units. */
   readonly pieces: readonly number[]
   readonly usage: Usage | undefined

@@ -1,14 +1,14 @@
 import { carryTurn } from './carry-turn.ts'
-import type { Frame } from './choose-context.ts'
 import type { ConversationKey } from './conversation.ts'
 import { codeOf, DaehwaError } from './errors.ts'
 import { endedTurn, type Followable } from './follow-turn.ts'
 import { OrderedIds } from './ids.ts'
 import { Lanes, type Place } from './lanes.ts'
 import { LiveTurn } from './live-turn.ts'
-import { type Ask, frameOf, type NewTurnDeps, newTurn, recordOf } from './new-turn.ts'
-import type { Claim, NewTurn, QueuedTurn } from './ports.ts'
+import { type Ask, type NewTurnDeps, newTurn, recordOf } from './new-turn.ts'
 import type { RunDeps, Unkept } from './run-turn.ts'
+import { SharedTurns } from './shared-turns.ts'
+import type { Claim, NewTurn, QueuedTurn } from './store.ts'
 import type { TurnRecord } from './turn.ts'
 
 /** Milliseconds between two tries to end a turn in a storage that fails. */
@@ -40,6 +40,7 @@ export class Turns {
   /** Every turn that has not ended here, waiting ones too, by id. */
   readonly #visits = new Map<string, Visit>()
   readonly #unfinished = new Set<Promise<unknown>>()
+  readonly #shared = new SharedTurns()
   #draining = false
 
   constructor(deps: TurnsDeps) {
@@ -65,7 +66,6 @@ export class Turns {
     }
     try {
       const turn = await newTurn(this.#deps, id, ask)
-      const frame = await frameOf(this.#deps, turn) // before it is kept: an input that is too long leaves no trace
       const accepted = await store.accept(turn, place.first ? now() + turnTimeout : undefined)
       if (accepted.existing) {
         place.leave()
@@ -73,7 +73,7 @@ export class Turns {
       }
       const kept = { ...turn, id: accepted.turnId }
       if (ask.strategy === 'interrupt') place.interruptOther()
-      return { turn: this.#carry(place, kept, accepted.claim, () => frame), replayed: false }
+      return { turn: this.#carry(place, kept, accepted.claim), replayed: false }
     } catch (error) {
       place.leave()
       throw error
@@ -84,9 +84,11 @@ export class Turns {
   async find(tenant: string, id: string): Promise<Followable> {
     const visit = this.#visits.get(id)
     if (visit?.tenant === tenant) return visit.live
-    const record = await this.#deps.store.turn(tenant, id)
-    if (record === undefined) throw DaehwaError.of('not_found', { what: 'such turn' })
-    return endedTurn(record, () => this.#deps.store.hasTurn(tenant, id))
+    return this.#shared.read(`${tenant}\0${id}`, async () => {
+      const record = await this.#deps.store.turn(tenant, id)
+      if (record === undefined) throw DaehwaError.of('not_found', { what: 'such turn' })
+      return endedTurn(record, () => this.#deps.store.hasTurn(tenant, id))
+    })
   }
 
   /** Stops a turn, waiting or running; one that has ended stays as it is. Resolves when it has ended. */
@@ -99,7 +101,8 @@ export class Turns {
   /** Erases a history. What is being answered for it is stopped and never enters it. */
   async clear(key: ConversationKey): Promise<number> {
     const { store, now, log } = this.#deps
-    const { messages, turns } = await store.clear(key, now())
+    const { messages, turns, conversation } = await store.clear(key, now())
+    if (conversation !== undefined) this.#deps.compactor.cancel(conversation)
     for (const id of turns) this.#visits.get(id)?.abort.abort(DaehwaError.of('history_deleted'))
     await store.scrub().catch((error: unknown) => {
       log.warn(
@@ -117,7 +120,7 @@ export class Turns {
     if (queued.length > 0) log.info({ turns: queued.length }, 'running the turns that were waiting')
     for (const turn of queued) {
       const place = this.#lanes.enter(laneOf(turn.key), Number.POSITIVE_INFINITY)
-      this.#carry(place, turn, undefined, () => frameOf(this.#deps, turn))
+      this.#carry(place, turn, undefined)
     }
   }
 
@@ -129,6 +132,7 @@ export class Turns {
     }, grace)
     while (this.#unfinished.size > 0) await Promise.allSettled(this.#unfinished)
     clearTimeout(timer)
+    await this.#deps.compactor.stop()
   }
 
   #enter({ key, strategy = 'enqueue' }: Ask): Place {
@@ -145,12 +149,7 @@ export class Turns {
   }
 
   /** Lets a turn go its way: it waits, runs and ends, and leaves its lane. */
-  #carry(
-    place: Place,
-    turn: NewTurn | QueuedTurn,
-    claimed: Claim | undefined,
-    frame: () => Frame | Promise<Frame>,
-  ): LiveTurn {
+  #carry(place: Place, turn: NewTurn | QueuedTurn, claimed: Claim | undefined): LiveTurn {
     const abort = new AbortController()
     const live = new LiveTurn(recordOf(turn))
     const visit = { tenant: turn.key.tenant, abort, live }
@@ -158,7 +157,7 @@ export class Turns {
     place.onInterrupt(() => abort.abort(DaehwaError.of('turn_cancelled')))
     const run = async () => {
       try {
-        const unkept = await carryTurn(this.#deps, place, turn, claimed, live, frame, abort)
+        const unkept = await carryTurn(this.#deps, place, turn, claimed, live, abort)
         place.leave()
         if (unkept !== undefined) await this.#untilKept(turn.id, unkept)
       } finally {

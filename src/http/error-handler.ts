@@ -11,6 +11,7 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
   not_found: 404,
   request_timeout: 408,
   conversation_busy: 409,
+  compaction_running: 409,
   turn_cancelled: 409,
   history_deleted: 410,
   payload_too_large: 413,

@@ -33,6 +33,8 @@ function problemOf(error: ErrorObject | undefined, subject: string, where: strin
       return `The ${where} has no '${String(params['missingProperty'])}'.`
     case 'type':
       return `${subject} must be ${withArticle(String(params['type']))}, and is ${kindOf(error.data)}.`
+    case 'additionalProperties':
+      return `${subject} has '${String(params['additionalProperty'])}', which is nothing that can be set here.`
     case 'minLength':
       return `${subject} is empty.`
     case 'minimum':

@@ -1,7 +1,8 @@
 import { DaehwaError, type ErrorCode } from '../conversation/errors.ts'
 import { newId } from '../conversation/ids.ts'
-import type { Accepted, Claim, Idempotency, NewTurn } from '../conversation/ports.ts'
+import type { Accepted, Claim, Idempotency, NewTurn } from '../conversation/store.ts'
 import { mayRetry, type TurnStatus } from '../conversation/turn.ts'
+import { type StateRow, stateColumns, toState } from './conversation-row.ts'
 import { all, first, type Work } from './database.ts'
 
 export function* accept(turn: NewTurn, deadline: number | undefined): Work<Accepted> {
@@ -51,10 +52,10 @@ function* openConversation({ key, id, at }: NewTurn, claimed: boolean): Work<Cla
          VALUES (?, ?, ?, ?, ?, 1, ?)
          ON CONFLICT (tenant, client_name) DO UPDATE SET
            fence = conversations.fence + 1, active_turn = excluded.active_turn, updated_at = excluded.updated_at
-         RETURNING id, epoch, fence, first_seq, next_seq`
+         RETURNING fence, ${stateColumns}`
       : `INSERT INTO conversations (tenant, id, client_name, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (tenant, client_name) DO UPDATE SET updated_at = excluded.updated_at
-         RETURNING id, epoch, fence, first_seq, next_seq`,
+         RETURNING fence, ${stateColumns}`,
     ...[key.tenant, newId('conv', at), key.client, at, at, ...(claimed ? [id] : [])],
   )
   if (row === undefined) throw new Error('an upsert returned no row')
@@ -62,22 +63,14 @@ function* openConversation({ key, id, at }: NewTurn, claimed: boolean): Work<Cla
 }
 
 /** A conversation as a claim needs it. */
-export interface Claimed {
-  readonly id: string
-  readonly epoch: number
+export interface Claimed extends StateRow {
   readonly fence: number
-  readonly first_seq: number
-  readonly next_seq: number
 }
 
 export const toClaim = (tenant: string, turnId: string, row: Claimed): Claim => ({
+  ...toState(tenant, row),
   turnId,
-  tenant,
-  conversation: row.id,
-  epoch: row.epoch,
   fence: row.fence,
-  firstSeq: row.first_seq,
-  nextSeq: row.next_seq,
 })
 
 interface KeyRow {
@@ -95,11 +88,12 @@ function* insertTurn(
   deadline: number | undefined,
 ): Work<void> {
   const { key, idempotency, at } = turn
+  const { instructions, ...settings } = turn.settings
   const claimed = deadline !== undefined
   yield* all(
-    `INSERT INTO turns (tenant, id, place, conversation, epoch, status, model, instructions, input, input_tokens,
+    `INSERT INTO turns (tenant, id, place, conversation, epoch, status, model, instructions, settings, input, input_tokens,
        input_counted, idempotency_key, fingerprint, created_at, dispatched_at, deadline_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[
       key.tenant,
       turn.id,
@@ -109,7 +103,13 @@ function* insertTurn(
       claimed ? 'in_progress' : 'queued',
       turn.model,
     ],
-    ...[turn.instructions ?? null, turn.input.json, turn.input.tokens, turn.input.counted ? 1 : 0],
+    ...[
+      instructions ?? null,
+      JSON.stringify(settings),
+      turn.input.json,
+      turn.input.tokens,
+      turn.input.counted ? 1 : 0,
+    ],
     ...[
       idempotency?.key ?? null,
       idempotency?.fingerprint ?? null,

@@ -1,60 +1,13 @@
-import { countThatFit } from '../conversation/context-window.ts'
-import type {
-  ConversationKey,
-  HistoryEntry,
-  IncompleteReason,
-  LateCount,
-  PastItem,
-  PastTurn,
-  Size,
-} from '../conversation/conversation.ts'
+import { countThatFit } from '../conversation/context/context-window.ts'
+import type { ConversationKey, HistoryEntry, IncompleteReason } from '../conversation/conversation.ts'
 import { DaehwaError } from '../conversation/errors.ts'
-import { newId } from '../conversation/ids.ts'
-import type { Claim, Cleared } from '../conversation/ports.ts'
+import type { Cleared } from '../conversation/store.ts'
 import { all, first, type Work } from './database.ts'
+import { turnSizes } from './past-work.ts'
 import { before } from './statuses.ts'
 
 /** How much of a history is read at once: so many turns, or so many tokens at most, whichever comes first. */
 const page = { turns: 64, tokens: 200_000 }
-
-export function* model({ tenant, client }: ConversationKey): Work<string | undefined> {
-  const row = yield* first<{ model: string | null }>(
-    'SELECT model FROM conversations WHERE tenant = ? AND client_name = ?',
-    ...[tenant, client],
-  )
-  return row?.model ?? undefined
-}
-
-export function* setModel({ tenant, client }: ConversationKey, name: string, at: number): Work<void> {
-  yield* all(
-    `INSERT INTO conversations (tenant, id, client_name, model, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)
-     ON CONFLICT (tenant, client_name) DO UPDATE SET model = excluded.model, updated_at = excluded.updated_at`,
-    ...[tenant, newId('conv', at), client, name, at, at],
-  )
-}
-
-export function* turnsBefore(claim: Claim, beforeSeq: number, count: number): Work<PastTurn[]> {
-  const from = Math.max(claim.firstSeq, beforeSeq - count)
-  return (yield* turnSizes(claim.tenant, claim.conversation, from, beforeSeq)).reverse()
-}
-
-export function* itemsFrom(claim: Claim, fromSeq: number, toSeq = claim.nextSeq): Work<PastItem[]> {
-  const rows = yield* all<Omit<PastItem, 'counted'> & { counted: number }>(
-    `SELECT seq, position, tokens, counted, body AS json FROM items
-     WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? ORDER BY seq, position`,
-    ...[claim.tenant, claim.conversation, Math.max(claim.firstSeq, fromSeq), toSeq],
-  )
-  return rows.map((row) => ({ ...row, counted: row.counted === 1 }))
-}
-
-export function* keepCounts({ tenant, conversation }: Claim, counts: readonly LateCount[]): Work<void> {
-  for (const { tokens, seq, position } of counts) {
-    yield* all(
-      'UPDATE items SET tokens = ?, counted = 1 WHERE tenant = ? AND conversation = ? AND seq = ? AND position = ?',
-      ...[tokens, tenant, conversation, seq, position],
-    )
-  }
-}
 
 /** A run of turns of one conversation: `from <= seq < to`. */
 export interface Range {
@@ -90,7 +43,7 @@ export function* historyPage(range: Range): Work<{ entries: HistoryEntry[]; rest
   )
   const to = from + Math.max(1, fitting)
   const rows = yield* all<HistoryRow>(
-    `SELECT turn_id, role, body, incomplete, created_at FROM items
+    `SELECT id, turn_id, role, body, incomplete, created_at FROM items
      WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? AND type = 'message' ORDER BY seq, position`,
     ...[tenant, conversation, from, to],
   )
@@ -99,11 +52,12 @@ export function* historyPage(range: Range): Work<{ entries: HistoryEntry[]; rest
 
 export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cleared> {
   const conversation = yield* first<{ id: string }>(
-    `UPDATE conversations SET epoch = epoch + 1, first_seq = next_seq, active_turn = NULL, updated_at = ?
+    `UPDATE conversations SET epoch = epoch + 1, first_seq = next_seq, active_turn = NULL, updated_at = ?,
+       input_tokens = 0, output_tokens = 0, pins = 0, compacted_to = 0, compacting_until = NULL, compaction_error = NULL
      WHERE tenant = ? AND client_name = ? RETURNING id`,
     ...[at, tenant, client],
   )
-  if (conversation === undefined) return { messages: 0, turns: [] }
+  if (conversation === undefined) return { messages: 0, turns: [], conversation: undefined }
   const { id } = conversation
   const counted = yield* first<{ count: number }>(
     "SELECT count(*) AS count FROM items WHERE tenant = ? AND conversation = ? AND type = 'message'",
@@ -117,15 +71,17 @@ export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cl
   const { code, message } = DaehwaError.of('history_deleted')
   const ended = yield* all<{ id: string }>(
     `UPDATE turns SET status = 'cancelled', error_code = ?, error_message = ?, ended_at = ?, input = NULL,
-       instructions = NULL
+       instructions = NULL, settings = NULL
      WHERE tenant = ? AND conversation = ? AND status IN (${open}) RETURNING id`,
     ...[code, message, at, tenant, id],
   )
   yield* all('DELETE FROM items WHERE tenant = ? AND conversation = ?', tenant, id)
-  return { messages: counted?.count ?? 0, turns: ended.map((turn) => turn.id) }
+  yield* all('DELETE FROM compactions WHERE tenant = ? AND conversation = ?', tenant, id)
+  return { messages: counted?.count ?? 0, turns: ended.map((turn) => turn.id), conversation: id }
 }
 
 interface HistoryRow {
+  readonly id: string
   readonly turn_id: string
   readonly role: 'user' | 'assistant'
   readonly body: string
@@ -134,29 +90,13 @@ interface HistoryRow {
 }
 
 const toEntry = (row: HistoryRow): HistoryEntry => ({
+  id: row.id,
   turnId: row.turn_id,
   role: row.role,
   content: (JSON.parse(row.body) as { content: string }).content,
   at: row.created_at,
   ...(row.incomplete === null ? {} : { incomplete: row.incomplete }),
 })
-
-/** The sizes of a run of turns, oldest first. */
-function* turnSizes(tenant: string, conversation: string, from: number, to: number): Work<PastTurn[]> {
-  const rows = yield* all<{ seq: number; tokens: number; counted: number }>(
-    `SELECT seq, tokens, counted FROM items
-     WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? ORDER BY seq, position`,
-    ...[tenant, conversation, from, to],
-  )
-  const turns: { seq: number; sizes: Size[] }[] = []
-  for (const { seq, tokens, counted } of rows) {
-    const size = { tokens, counted: counted === 1 }
-    const last = turns.at(-1)
-    if (last?.seq === seq) last.sizes.push(size)
-    else turns.push({ seq, sizes: [size] })
-  }
-  return turns
-}
 
 function* seqOf(tenant: string, conversation: string, turnId: string): Work<number | undefined> {
   const row = yield* first<{ seq: number | null }>(

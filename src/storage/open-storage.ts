@@ -1,4 +1,4 @@
-import type { Store } from '../conversation/ports.ts'
+import type { Store } from '../conversation/store.ts'
 import { migrate } from './migrations/migrate.ts'
 import { sqlStore } from './sql-store.ts'
 import { DataDirError, type Durability, SqliteDatabase } from './sqlite.ts'

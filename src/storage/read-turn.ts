@@ -5,8 +5,9 @@ import { first, type Work } from './database.ts'
 
 export function* readTurn(tenant: string, id: string): Work<TurnRecord | undefined> {
   const row = yield* first<TurnRow>(
-    `SELECT t.*, i.body AS answer FROM turns t
+    `SELECT t.*, i.body AS answer, r.body AS thought FROM turns t
      LEFT JOIN items i ON i.tenant = t.tenant AND i.conversation = t.conversation AND i.seq = t.seq AND i.position = 1
+     LEFT JOIN items r ON r.tenant = t.tenant AND r.conversation = t.conversation AND r.seq = t.seq AND r.position = 2
      WHERE t.tenant = ? AND t.id = ?`,
     ...[tenant, id],
   )
@@ -24,6 +25,8 @@ interface TurnRow {
   readonly model: string
   readonly served_model: string | null
   readonly answer: string | null
+  readonly thought: string | null
+  readonly reasoning: string | null
   readonly output: string | null
   readonly pieces: string | null
   readonly usage_input: number | null
@@ -45,6 +48,8 @@ function toRecord(row: TurnRow): TurnRecord {
     askedModel: row.model,
     model: row.served_model ?? row.model,
     text: row.answer === null ? (row.output ?? '') : (JSON.parse(row.answer) as { content: string }).content,
+    reasoning:
+      row.thought === null ? (row.reasoning ?? '') : (JSON.parse(row.thought) as { text: string }).text,
     pieces: row.pieces ? row.pieces.split(',').map(Number) : [],
     usage:
       input === null || output === null || total === null

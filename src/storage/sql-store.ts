@@ -1,25 +1,40 @@
-import type { Store } from '../conversation/ports.ts'
+import type { Store } from '../conversation/store.ts'
 import { accept, knownTurn } from './accept-turn.ts'
+import * as client from './client-work.ts'
+import * as compaction from './compaction-work.ts'
 import { all, type Database } from './database.ts'
 import * as history from './history-work.ts'
+import * as past from './past-work.ts'
 import { hasTurn, readTurn } from './read-turn.ts'
 import * as turn from './turn-work.ts'
 
 /** The store over any database that runs work. */
 export function sqlStore(database: Database): Store {
   return {
-    model: (key) => database.read(() => history.model(key)),
-    setModel: (key, model, at) => database.write(() => history.setModel(key, model, at)),
     accept: (newTurn, deadline) => database.write(() => accept(newTurn, deadline)),
     claim: (tenant, id, at, deadline) => database.write(() => turn.claim(tenant, id, at, deadline)),
     endQueued: (tenant, record) => database.write(() => turn.endQueued(tenant, record)),
     hasTurn: (tenant, id) => database.read(() => hasTurn(tenant, id)),
     turn: (tenant, id) => database.read(() => readTurn(tenant, id)),
-    turnsBefore: (claim, before, count) => database.read(() => history.turnsBefore(claim, before, count)),
-    commit: (claim, record, answer) => database.write(() => turn.commit(claim, record, answer)),
+    commit: (claim, record, items) => database.write(() => turn.commit(claim, record, items)),
     end: (claim, record) => database.write(() => turn.end(claim, record)),
-    itemsFrom: (claim, from, to) => database.read(() => history.itemsFrom(claim, from, to)),
-    keepCounts: (claim, counts) => database.write(() => history.keepCounts(claim, counts)),
+    turnsBefore: (state, before, count) => database.read(() => past.turnsBefore(state, before, count)),
+    itemsFrom: (state, from, to) => database.read(() => past.itemsFrom(state, from, to)),
+    views: (state, from, to) => database.read(() => past.views(state, from, to)),
+    keepCounts: (state, counts) => database.write(() => past.keepCounts(state, counts)),
+    pinned: (state) => database.read(() => past.pinned(state)),
+    pin: (key, itemId, pinned) => database.write(() => past.pin(key, itemId, pinned)),
+    compaction: (state) => database.read(() => compaction.compaction(state)),
+    beginCompaction: (state, at, until) => database.write(() => compaction.beginCompaction(state, at, until)),
+    keepCompaction: (state, until, made) =>
+      database.write(() => compaction.keepCompaction(state, until, made)),
+    endCompaction: (state, until, error) =>
+      database.write(() => compaction.endCompaction(state, until, error)),
+    settings: (key) => database.read(() => client.settings(key)),
+    updateClient: (key, patch, at) => database.write(() => client.updateClient(key, patch, at)),
+    updateDefaults: (tenant, patch, at) => database.write(() => client.updateDefaults(tenant, patch, at)),
+    clients: (tenant, page) => database.read(() => client.clients(tenant, page)),
+    forget: (key) => database.write(() => client.forget(key)),
     async *history(key, turns, before) {
       let range = await database.read(() => history.historyRange(key, turns, before))
       while (range !== undefined && range.from < range.to) {

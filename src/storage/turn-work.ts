@@ -1,10 +1,11 @@
-import type { Fragment } from '../conversation/conversation.ts'
 import { DaehwaError } from '../conversation/errors.ts'
 import { newId } from '../conversation/ids.ts'
-import type { Claim, QueuedTurn } from '../conversation/ports.ts'
+import type { Settings } from '../conversation/settings.ts'
+import type { Claim, NewItems, QueuedTurn } from '../conversation/store.ts'
 import type { TurnRecord } from '../conversation/turn.ts'
-import { answerId } from '../conversation/turn-event.ts'
+import { answerId, reasoningId } from '../conversation/turn-event.ts'
 import { type Claimed, toClaim } from './accept-turn.ts'
+import { stateColumns } from './conversation-row.ts'
 import { all, first, type Work } from './database.ts'
 import { before } from './statuses.ts'
 
@@ -22,16 +23,16 @@ export function* claim(
   if (turn === undefined) return undefined
   const row = yield* first<Claimed>(
     `UPDATE conversations SET fence = fence + 1, active_turn = ?, updated_at = ?
-     WHERE tenant = ? AND id = ? RETURNING id, epoch, fence, first_seq, next_seq`,
+     WHERE tenant = ? AND id = ? RETURNING fence, ${stateColumns}`,
     ...[turnId, at, tenant, turn.conversation],
   )
   return row && toClaim(tenant, turnId, row)
 }
 
-export function* commit(claim: Claim, turn: TurnRecord, answer: Fragment): Work<boolean> {
+export function* commit(claim: Claim, turn: TurnRecord, { answer, servedBy }: NewItems): Work<boolean> {
   const { tenant, conversation, turnId } = claim
   const { usage, incomplete = null, endedAt: at = null } = turn
-  const released = yield* release(claim, at, 1)
+  const released = yield* release(claim, at, turn, servedBy)
   if (released === undefined) return false
   const seq = released.next_seq - 1
   const itemId = answerId(turnId)
@@ -49,9 +50,25 @@ export function* commit(claim: Claim, turn: TurnRecord, answer: Fragment): Work<
     ...[tenant, conversation, seq, itemId, turnId, answer.json, answer.tokens, answer.counted ? 1 : 0],
     ...[incomplete, at],
   )
+  if (turn.reasoning !== '') {
+    yield* all(
+      `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, body, tokens, created_at)
+       VALUES (?, ?, ?, 2, ?, ?, 'reasoning', ?, 0, ?)`,
+      ...[
+        tenant,
+        conversation,
+        seq,
+        reasoningId(turnId),
+        turnId,
+        JSON.stringify({ text: turn.reasoning }),
+        at,
+      ],
+    )
+  }
   yield* all(
     `UPDATE turns SET status = ?, seq = ?, served_model = ?, pieces = ?, incomplete = ?, usage_input = ?,
-       usage_output = ?, usage_total = ?, ended_at = ?, input = NULL, instructions = NULL
+       usage_output = ?, usage_total = ?, ended_at = ?, input = NULL, instructions = NULL,
+       settings = NULL
      WHERE tenant = ? AND id = ?`,
     ...[turn.status, seq, turn.model, turn.pieces.join(','), incomplete],
     ...[usage?.input_tokens ?? null, usage?.output_tokens ?? null, usage?.total_tokens ?? null, at],
@@ -61,7 +78,7 @@ export function* commit(claim: Claim, turn: TurnRecord, answer: Fragment): Work<
 }
 
 export function* end(claim: Claim, turn: TurnRecord): Work<void> {
-  const released = yield* release(claim, turn.endedAt ?? null, 0)
+  const released = yield* release(claim, turn.endedAt ?? null)
   if (released === undefined && (yield* isActive(claim))) return // another owner runs this very turn
   yield* endTurn(claim.tenant, turn, before('fail'))
 }
@@ -77,14 +94,19 @@ export function* recover(at: number): Work<QueuedTurn[]> {
   )
   for (const { tenant, id, conversation } of cut) {
     const error = DaehwaError.of('server_restarted')
-    yield* endTurn(tenant, { id, status: 'failed', error, text: '', pieces: [], endedAt: at }, before('fail'))
+    yield* endTurn(
+      tenant,
+      { id, status: 'failed', error, text: '', reasoning: '', pieces: [], endedAt: at },
+      before('fail'),
+    )
     yield* all(
       'UPDATE conversations SET active_turn = NULL WHERE tenant = ? AND id = ? AND active_turn = ?',
       ...[tenant, conversation, id],
     )
   }
+  yield* all('UPDATE conversations SET compacting_until = NULL WHERE compacting_until IS NOT NULL')
   const queued = yield* all<QueuedRow>(
-    `SELECT t.tenant, t.id, c.client_name, t.model, t.instructions, t.input, t.input_tokens,
+    `SELECT t.tenant, t.id, c.client_name, t.model, t.instructions, t.settings, t.input, t.input_tokens,
        t.input_counted, t.created_at
      FROM turns t JOIN conversations c ON c.tenant = t.tenant AND c.id = t.conversation
      WHERE t.status = 'queued' ORDER BY t.place`,
@@ -94,19 +116,22 @@ export function* recover(at: number): Work<QueuedTurn[]> {
     key: { tenant: row.tenant, client: row.client_name },
     input: { json: row.input, tokens: row.input_tokens, counted: row.input_counted === 1 },
     model: row.model,
-    instructions: row.instructions ?? undefined,
+    settings: {
+      ...(JSON.parse(row.settings ?? '{}') as Settings),
+      ...(row.instructions !== null && { instructions: row.instructions }),
+    },
     at: row.created_at,
   }))
 }
 
-type Ending = Pick<TurnRecord, 'id' | 'status' | 'error' | 'text' | 'pieces' | 'endedAt'>
+type Ending = Pick<TurnRecord, 'id' | 'status' | 'error' | 'text' | 'reasoning' | 'pieces' | 'endedAt'>
 
 /** Ends a turn that is in one of the statuses `from`; its messages do not enter the history. */
 function* endTurn(tenant: string, turn: Ending, from: string): Work<void> {
-  const { error, text, pieces } = turn
+  const { error, text, pieces, reasoning } = turn
   yield* all(
     `UPDATE turns SET status = ?, error_code = ?, error_message = ?, output = ?, pieces = ?, ended_at = ?,
-       input = NULL, instructions = NULL
+       reasoning = ?, input = NULL, instructions = NULL, settings = NULL
      WHERE tenant = ? AND id = ? AND status IN (${from})`,
     ...[
       turn.status,
@@ -115,6 +140,7 @@ function* endTurn(tenant: string, turn: Ending, from: string): Work<void> {
       text,
       pieces.join(','),
       turn.endedAt ?? null,
+      reasoning || null,
     ],
     ...[tenant, turn.id],
   )
@@ -126,6 +152,7 @@ interface QueuedRow {
   readonly client_name: string
   readonly model: string
   readonly instructions: string | null
+  readonly settings: string | null
   readonly input: string
   readonly input_tokens: number
   readonly input_counted: number
@@ -140,11 +167,19 @@ function* isActive({ tenant, conversation, turnId }: Claim): Work<boolean> {
   return row?.active_turn === turnId
 }
 
-/** Gives a conversation back, if the claim on it is still the newest, and counts the turns that are added. */
-function* release(claim: Claim, at: number | null, added: 0 | 1): Work<{ next_seq: number } | undefined> {
+/** Gives a conversation back, if the claim on it is still the newest, and counts the turn that is added. */
+function* release(
+  claim: Claim,
+  at: number | null,
+  added?: TurnRecord,
+  servedBy?: string,
+): Work<{ next_seq: number } | undefined> {
+  const { input_tokens: input = 0, output_tokens: output = 0 } = added?.usage ?? {}
   return yield* first<{ next_seq: number }>(
-    `UPDATE conversations SET next_seq = next_seq + ?, active_turn = NULL, updated_at = ?
+    `UPDATE conversations SET next_seq = next_seq + ?, active_turn = NULL, updated_at = ?,
+       input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, served_by = coalesce(?, served_by)
      WHERE tenant = ? AND id = ? AND epoch = ? AND fence = ? AND active_turn = ? RETURNING next_seq`,
-    ...[added, at, claim.tenant, claim.conversation, claim.epoch, claim.fence, claim.turnId],
+    ...[added === undefined ? 0 : 1, at, input, output, servedBy ?? null],
+    ...[claim.tenant, claim.conversation, claim.epoch, claim.fence, claim.turnId],
   )
 }

@@ -60,6 +60,7 @@ describe('what the model is sent', () => {
     const upstream = await startTranscriptUpstream()
     const env = { OPENAI_BASE_URL: upstream.baseUrl, DAEHWA_CONTEXT_WINDOW: '1024' }
     const client = clientOf((await startServer({ env })).url)
+    await client.send('PATCH', '/defaults', { compaction: 'off' })
     for (let n = 0; n < 30; n++) {
       const reply = await client.query('민수', `message number ${n}, with some words to fill the window`)
       expect(reply.status, reply.text).toBe(200)
@@ -78,6 +79,7 @@ describe('what the model is sent', () => {
     const upstream = await startTranscriptUpstream()
     const env = { OPENAI_BASE_URL: upstream.baseUrl, DAEHWA_CONTEXT_WINDOW: '512' }
     const client = clientOf((await startServer({ env })).url)
+    await client.send('PATCH', '/defaults', { compaction: 'off' })
     for (let n = 0; n < 15; n++)
       await client.query('민수', `message ${n}`, { instructions: 'Answer in Korean.' })
     const messages = upstream.journal.at(-1)?.messages ?? []
@@ -106,6 +108,7 @@ describe('what the model is sent', () => {
     const upstream = await startTranscriptUpstream()
     const env = { OPENAI_BASE_URL: upstream.baseUrl, DAEHWA_CONTEXT_WINDOW: '512' }
     const client = clientOf((await startServer({ env })).url)
+    await client.send('PATCH', '/defaults', { compaction: 'off' })
     const reply = await client.query('민수', 'word '.repeat(500))
     expect(reply.status).toBe(400)
     expect(reply.body.code).toBe('context_length_exceeded')

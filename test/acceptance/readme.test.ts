@@ -26,7 +26,7 @@ function steady(texts: readonly string[]): string[] {
   }
   return texts.map((text) =>
     text
-      .replace(/\b(resp|req)_[0-9a-f]{32}\b/g, nameOf)
+      .replace(/\b(resp|req|msg|cmp)_[0-9a-f]{32}\b/g, nameOf)
       .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, '<time>'),
   )
 }

@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import type { ConversationKey } from '../../src/conversation/conversation.ts'
 import type { ErrorCode } from '../../src/conversation/errors.ts'
 import { recordOf } from '../../src/conversation/new-turn.ts'
-import type { Claim, NewTurn, Store } from '../../src/conversation/ports.ts'
+import type { Claim, NewTurn, Store } from '../../src/conversation/store.ts'
 import type { TurnRecord } from '../../src/conversation/turn.ts'
 
 export const someone = (key: Partial<ConversationKey> = {}): ConversationKey => ({
@@ -19,7 +19,7 @@ export const turn = (key: ConversationKey, input: string, at = 1): NewTurn => ({
   key,
   input: { json: JSON.stringify({ role: 'user', content: input }), tokens: input.length, counted: true },
   model: 'model',
-  instructions: made % 2 === 0 ? 'be brief' : undefined,
+  settings: made % 2 === 0 ? { instructions: 'be brief', temperature: 0.5, stop: ['.'] } : {},
   idempotency: undefined,
   at,
 })
@@ -28,6 +28,7 @@ export interface Answer extends Partial<TurnRecord> {
   readonly text: string
   readonly tokens: number
   readonly counted?: boolean
+  readonly servedBy?: string | undefined
 }
 
 export const answer = (text: string, endedAt = 2): Answer => ({
@@ -45,15 +46,12 @@ export async function begin(store: Store, newTurn: NewTurn): Promise<Claim> {
 export function commit(
   store: Store,
   claim: Claim,
-  { tokens, counted = true, ...fields }: Answer,
+  { tokens, counted = true, servedBy, ...fields }: Answer,
 ): Promise<boolean> {
   const status = fields.incomplete === undefined ? 'completed' : 'incomplete'
   const record = { ...blank(claim.turnId), status, ...fields } as const
-  return store.commit(claim, record, {
-    json: JSON.stringify({ role: 'assistant', content: fields.text }),
-    tokens,
-    counted,
-  })
+  const kept = { json: JSON.stringify({ role: 'assistant', content: fields.text }), tokens, counted }
+  return store.commit(claim, record, { answer: kept, servedBy })
 }
 
 const blank = (id: string): TurnRecord => recordOf({ ...turn(someone(), ''), id })

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { Claim, Store } from '../../src/conversation/ports.ts'
+import type { ConversationKey } from '../../src/conversation/conversation.ts'
+import type { Claim, Store } from '../../src/conversation/store.ts'
 import { historyOf } from '../support/history-of.ts'
 import { answer, begin, commit, contents, failure, finish, someone, turn } from './samples.ts'
 import { turnContract } from './turn-contract.ts'
@@ -11,6 +12,9 @@ export interface StoreUnderTest {
   reopen(): Promise<Store>
 }
 
+const modelOf = async (store: Store, key: ConversationKey) =>
+  (await store.settings(key)).client?.settings.model
+
 /** The promises of `Store`, for whatever database is behind it. */
 export function storeContract(name: string, open: () => Promise<StoreUnderTest>): void {
   describe(`the store over ${name}`, () => {
@@ -21,7 +25,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         at: 1_000,
         answeredAt: 2_000,
       })
-      expect(await historyOf(store, key)).toEqual([
+      expect(await historyOf(store, key)).toMatchObject([
         { turnId: id, role: 'user', content: '안녕 😀 "quoted"\n', at: 1_000 },
         { turnId: id, role: 'assistant', content: 'Hello\u0001 back', at: 2_000 },
       ])
@@ -30,19 +34,19 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('knows nothing of a client that nobody has written to', async () => {
       const { store } = await open()
       expect(await historyOf(store, someone())).toEqual([])
-      expect(await store.model(someone())).toBeUndefined()
-      expect(await store.clear(someone(), 1)).toEqual({ messages: 0, turns: [] })
+      expect(await modelOf(store, someone())).toBeUndefined()
+      expect(await store.clear(someone(), 1)).toEqual({ messages: 0, turns: [], conversation: undefined })
     })
 
     it('keeps tenants apart that use one name', async () => {
       const { store } = await open()
       const [a, b] = [someone({ client: 'same' }), someone({ client: 'same' })]
       await finish(store, a, 'of a', 'to a')
-      await store.setModel(a, 'model-a', 1)
+      await store.updateClient(a, { model: 'model-a' }, 1)
       expect(await historyOf(store, b)).toEqual([])
-      expect(await store.model(b)).toBeUndefined()
+      expect(await modelOf(store, b)).toBeUndefined()
       await finish(store, b, 'of b', 'to b')
-      expect(await store.clear(b, 1)).toEqual({ messages: 2, turns: [] })
+      expect(await store.clear(b, 1)).toMatchObject({ messages: 2, turns: [] })
       expect(contents(await historyOf(store, a))).toEqual(['of a', 'to a'])
     })
 
@@ -57,11 +61,11 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('remembers the model of a client through turns and erasing', async () => {
       const { store } = await open()
       const key = someone()
-      await store.setModel(key, 'one', 1)
+      await store.updateClient(key, { model: 'one' }, 1)
       await finish(store, key, 'a', 'b')
-      await store.setModel(key, 'two', 2)
+      await store.updateClient(key, { model: 'two' }, 2)
       await store.clear(key, 3)
-      expect(await store.model(key)).toBe('two')
+      expect(await modelOf(store, key)).toBe('two')
     })
 
     it('gives past turns newest first and whole, from where it is asked', async () => {
@@ -178,7 +182,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const running = await begin(store, turn(key, 'running'))
       const waiting = turn(key, 'waiting')
       await store.accept(waiting, undefined)
-      expect(await store.clear(key, 5)).toEqual({ messages: 2, turns: [running.turnId, waiting.id] })
+      expect(await store.clear(key, 5)).toMatchObject({ messages: 2, turns: [running.turnId, waiting.id] })
       expect(await commit(store, running, answer('ghost'))).toBe(false)
       expect(await store.claim(key.tenant, waiting.id, 6, 9)).toBeUndefined()
       expect(await historyOf(store, key)).toEqual([])
@@ -232,25 +236,25 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const { store, reopen } = await open()
       const key = someone()
       await finish(store, key, 'q', 'a')
-      await store.setModel(key, 'chosen', 1)
+      await store.updateClient(key, { model: 'chosen' }, 1)
       const running = await begin(store, turn(key, 'running'))
       const waiting = [turn(key, 'first'), turn(key, 'second')]
       for (const one of waiting) await store.accept(one, undefined)
       const again = await reopen()
       const found = (await again.recover(5)).filter(({ key: { tenant } }) => tenant === key.tenant)
       expect(found).toEqual(
-        waiting.map(({ id, input, model, instructions, at }) => ({
+        waiting.map(({ id, input, model, settings, at }) => ({
           id,
           key,
           input,
           model,
-          instructions,
+          settings,
           at,
         })),
       )
       expect(await commit(again, running, answer('ghost'))).toBe(false)
       expect(contents(await historyOf(again, key))).toEqual(['q', 'a'])
-      expect(await again.model(key)).toBe('chosen')
+      expect(await modelOf(again, key)).toBe('chosen')
       const claim = await again.claim(key.tenant, waiting[0]?.id ?? '', 6, 9)
       expect(await commit(again, claim as Claim, answer('at last'))).toBe(true)
       expect(contents(await historyOf(again, key))).toEqual(['q', 'a', 'first', 'at last'])
@@ -264,10 +268,10 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         begin(store, turn(other, 'fine')),
         store.accept(twice, undefined),
         store.accept(twice, undefined),
-        store.setModel(other, 'fine', 1),
+        store.updateClient(other, { model: 'fine' }, 1),
       ])
       expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled'])
-      expect(await store.model(other)).toBe('fine')
+      expect(await modelOf(store, other)).toBe('fine')
     })
 
     turnContract(open)

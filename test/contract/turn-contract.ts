@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import type { ConversationKey } from '../../src/conversation/conversation.ts'
 import { recordOf } from '../../src/conversation/new-turn.ts'
-import type { Claim, NewTurn } from '../../src/conversation/ports.ts'
+import type { Claim, NewTurn } from '../../src/conversation/store.ts'
 import { historyOf } from '../support/history-of.ts'
 import { answer, begin, commit, failure, someone, turn } from './samples.ts'
 import type { StoreUnderTest } from './store-contract.ts'

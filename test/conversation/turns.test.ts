@@ -2,12 +2,12 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
 import { DaehwaError } from '../../src/conversation/errors.ts'
 import { answered } from '../../src/conversation/follow-turn.ts'
-import { Models } from '../../src/conversation/models.ts'
 import type { Ask } from '../../src/conversation/new-turn.ts'
-import type { ModelEvent, ModelRequest, Store } from '../../src/conversation/ports.ts'
+import type { ModelEvent, ModelRequest } from '../../src/conversation/ports.ts'
+import type { Store } from '../../src/conversation/store.ts'
 import { Turns } from '../../src/conversation/turns.ts'
 import { openStorage } from '../../src/storage/open-storage.ts'
-import { oneUpstream } from '../support/catalog.ts'
+import { domainOver } from '../support/domain.ts'
 import { historyOf } from '../support/history-of.ts'
 import { temporaryDir } from '../support/start-server.ts'
 
@@ -39,22 +39,8 @@ async function ask(turns: Turns, asked: Ask): Promise<string> {
 }
 
 function turnsOver(store: Store, answer: Answer): Turns {
-  const log = { info() {}, warn() {}, error() {} }
-  const upstream = { answer, models: async () => undefined }
-  const now = Date.now
-  const upstreams = new Map([['default', upstream]])
-  const models = new Models({ upstreams, catalog: oneUpstream, defaultModel: 'm', clock: now, log })
-  const countTokens = async (text: string) => text.length
-  return new Turns({
-    store,
-    upstreams,
-    models,
-    countTokens,
-    now,
-    log,
-    turnTimeout: 60_000,
-    maxWaiting: 64,
-  })
+  const upstreams = new Map([['default', { answer, models: async () => undefined }]])
+  return new Turns(domainOver({ store, upstreams }))
 }
 
 it('drops an answer when somebody else has cleared the history before it was kept', async () => {
@@ -125,7 +111,7 @@ it('fails a turn that waited through a restart and no longer fits its model, and
     tokens,
     counted: true,
   })
-  const waiting = { key, model: 'm', instructions: undefined, idempotency: undefined, at: 1 }
+  const waiting = { key, model: 'm', settings: {}, idempotency: undefined, at: 1 }
   await store.accept({ ...waiting, id: 'resp_1', input: input('too long', 1_000_000) }, undefined)
   await store.accept({ ...waiting, id: 'resp_2', input: input('fits', 10) }, undefined)
   const turns = turnsOver(store, () => say('answer'))

@@ -1,5 +1,5 @@
 import type { HistoryEntry } from '../../src/conversation/conversation.ts'
-import type { Store } from '../../src/conversation/ports.ts'
+import type { Store } from '../../src/conversation/store.ts'
 
 /** A history in one piece. */
 export async function historyOf(

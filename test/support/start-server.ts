@@ -4,8 +4,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { onTestFinished } from 'vitest'
+import packageJson from '../../package.json' with { type: 'json' }
 
-const launcher = resolve(import.meta.dirname, '../../bin/daehwa.js')
+const root = resolve(import.meta.dirname, '../..')
+/** The options of Node and the launcher, as `npm start` has them. */
+const started = /exec node (.*) (bin\/\S+) \|\|/.exec(packageJson.scripts.start)
+const nodeArgs = [...(started?.[1]?.split(' ') ?? []), join(root, started?.[2] ?? '')]
 
 export interface RunningServer {
   readonly url: string
@@ -53,7 +57,7 @@ export async function runToEnd(options: StartOptions): Promise<{ code: number | 
 }
 
 function launch({ env = {}, dataDir = temporaryDir(), wrapper = [] }: StartOptions) {
-  const [command = '', ...args] = [...wrapper, process.execPath, launcher]
+  const [command = '', ...args] = [...wrapper, process.execPath, ...nodeArgs]
   const child = spawn(command, args, {
     cwd: dataDir,
     env: { PATH: process.env['PATH'] ?? '', PORT: '0', DATA_DIR: dataDir, ...env },

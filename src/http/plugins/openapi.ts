@@ -27,6 +27,7 @@ export async function describeRoutes(app: App, { version }: OpenApiOptions): Pro
         { name: 'conversation', description: 'Ask, read and clear' },
         { name: 'turns', description: 'Read, follow and cancel' },
         { name: 'models', description: 'List and choose' },
+        { name: 'clients', description: 'Settings, contexts and summaries' },
         { name: 'operations', description: 'For those who run the server' },
       ],
       components: {

@@ -1,7 +1,7 @@
 import type { Static } from 'typebox'
 import { clientName } from '../../conversation/client-name.ts'
 import type { HistoryEntry } from '../../conversation/conversation.ts'
-import type { Store } from '../../conversation/ports.ts'
+import type { Store } from '../../conversation/store.ts'
 import { checkText } from '../../conversation/text.ts'
 import type { Turns } from '../../conversation/turns.ts'
 import type { App } from '../app-type.ts'
@@ -23,7 +23,7 @@ export function historyRoutes(app: App, { turns, store }: { turns: Turns; store:
   })
 }
 
-function toJson({ role, content, at, turnId, incomplete }: HistoryEntry): Static<typeof HistoryMessage> {
+function toJson({ id, role, content, at, turnId, incomplete }: HistoryEntry): Static<typeof HistoryMessage> {
   const timestamp = new Date(at).toISOString()
-  return { role, content, timestamp, turn_id: turnId, ...(incomplete && { incomplete }) }
+  return { role, content, timestamp, turn_id: turnId, id, ...(incomplete && { incomplete }) }
 }

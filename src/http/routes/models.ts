@@ -1,6 +1,8 @@
 import { clientName } from '../../conversation/client-name.ts'
 import type { Models } from '../../conversation/models.ts'
-import type { Now, Store } from '../../conversation/ports.ts'
+import { settingsFor } from '../../conversation/new-turn.ts'
+import type { Now } from '../../conversation/ports.ts'
+import type { Store } from '../../conversation/store.ts'
 import type { App } from '../app-type.ts'
 import { getCurrentModelSchema, getModelsSchema, setModelSchema } from '../schemas/models.ts'
 
@@ -14,14 +16,14 @@ export function modelRoutes(
   }))
 
   app.get('/model', { schema: getCurrentModelSchema }, async ({ tenant, query }) => {
-    const key = { tenant, client: clientName(query.client_name) }
-    return { model: (await store.model(key)) ?? (await models.default()) }
+    const { model } = await settingsFor({ store, models }, { tenant, client: clientName(query.client_name) })
+    return { model }
   })
 
   app.post('/model', { schema: setModelSchema }, async ({ tenant, body }) => {
     const key = { tenant, client: clientName(body.client_name) }
     await models.check(body.model)
-    await store.setModel(key, body.model, now())
+    await store.updateClient(key, { model: body.model }, now())
     return { model: body.model }
   })
 }

@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
 import { DaehwaError } from '../../conversation/errors.ts'
-import type { Store } from '../../conversation/ports.ts'
+import type { Store } from '../../conversation/store.ts'
 import type { App } from '../app-type.ts'
 import { errorResponses } from '../schemas/errors.ts'
 

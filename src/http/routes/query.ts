@@ -10,14 +10,18 @@ import { canonicalJson } from '../canonical-json.ts'
 import type { EventEncoder } from '../encode-event.ts'
 import { sendEvents, sendText } from '../event-stream.ts'
 import { querySchema } from '../schemas/query.ts'
+import { turnSettings } from '../schemas/settings.ts'
 import { sendJson } from '../send-json.ts'
+
+const settingNames = Object.keys(turnSettings) as (keyof typeof turnSettings)[]
 
 export function queryRoute(app: App, { turns, encode }: { turns: Turns; encode: EventEncoder }): void {
   app.post('/query', { schema: querySchema }, async ({ tenant, body, headers }, reply) => {
-    const { input, model, instructions, multitask_strategy: strategy } = body
+    const { input, multitask_strategy: strategy } = body
     const key = { tenant, client: clientName(body.client_name) }
     const idempotency = idempotencyOf(headers['idempotency-key'], { ...body, client_name: key.client })
-    const { turn, replayed } = await turns.begin({ key, input, model, instructions, strategy, idempotency })
+    const settings = Object.fromEntries(settingNames.map((name) => [name, body[name]]))
+    const { turn, replayed } = await turns.begin({ key, input, settings, strategy, idempotency })
     if (replayed) reply.header('idempotency-replayed', 'true')
     const { id } = turn.record
     if (body.on_disconnect === 'cancel') {

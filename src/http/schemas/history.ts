@@ -8,6 +8,7 @@ export const HistoryMessage = Type.Object({
   content: Type.String(),
   timestamp: Type.String({ format: 'date-time' }),
   turn_id: Type.String({ description: 'A message and its answer bear the same one' }),
+  id: Type.String({ description: 'Of this message' }),
   incomplete: Type.Optional(Incomplete),
 })
 

@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { ClientName } from './client-name.ts'
 import { errorResponses } from './errors.ts'
+import { turnSettings } from './settings.ts'
 import { Turn } from './turns.ts'
 
 const Usage = Type.Object(
@@ -24,10 +25,7 @@ export const querySchema = {
     {
       input: Type.String({ minLength: 1, description: '사용자 입력 텍스트' }),
       client_name: ClientName,
-      model: Type.Optional(Type.String({ description: 'The model for this message alone' })),
-      instructions: Type.Optional(
-        Type.String({ minLength: 1, description: 'What the model is told first, for this message alone' }),
-      ),
+      ...Type.Partial(Type.Object(turnSettings)).properties,
       stream: Type.Optional(
         Type.Boolean({
           description: 'Answer with events as they happen; so does `Accept: text/event-stream`',

@@ -15,6 +15,16 @@ const OutputMessage = Type.Object({
   ),
 })
 
+const Reasoning = Type.Object(
+  {
+    id: Type.String(),
+    type: Type.Literal('reasoning'),
+    summary: Type.Array(Type.Object({})),
+    content: Type.Array(Type.Object({ type: Type.Literal('reasoning_text'), text: Type.String() })),
+  },
+  { description: 'What the model thought aloud; it enters no context' },
+)
+
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
 /** A turn as Open Responses shows it ("The response object"). */
@@ -28,7 +38,7 @@ export const Turn = Type.Object(
       type: 'string',
     }),
     model: Type.String(),
-    output: Type.Array(OutputMessage, {
+    output: Type.Array(Type.Union([Reasoning, OutputMessage]), {
       description: 'The answer; of a turn that failed what had come of it',
     }),
     usage: nullable(

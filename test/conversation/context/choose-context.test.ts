@@ -1,10 +1,10 @@
 import { expect, it, onTestFinished } from 'vitest'
-import { chooseContext, frameContext } from '../../src/conversation/choose-context.ts'
-import { limitsOf } from '../../src/conversation/model-limits.ts'
-import { uncounted } from '../../src/conversation/sizes.ts'
-import { openStorage } from '../../src/storage/open-storage.ts'
-import { answer, begin, commit, someone, turn } from '../contract/samples.ts'
-import { temporaryDir } from '../support/start-server.ts'
+import { chooseContext } from '../../../src/conversation/context/choose-context.ts'
+import { uncounted } from '../../../src/conversation/context/sizes.ts'
+import { limitsOf } from '../../../src/conversation/model-limits.ts'
+import { openStorage } from '../../../src/storage/open-storage.ts'
+import { answer, begin, commit, someone, turn } from '../../contract/samples.ts'
+import { temporaryDir } from '../../support/start-server.ts'
 
 /** A conversation of so many turns with uncounted messages of 40 bytes, and what a context of it needs. */
 async function conversation(turns: number) {
@@ -23,19 +23,15 @@ async function conversation(turns: number) {
     return words.length / 4 // ten tokens for each
   }
   const claim = await begin(store, turn(key, 'now'))
-  const frame = (window: number) =>
-    frameContext(
-      {
-        model: 'm',
-        instructions: undefined,
-        input: uncounted('user', 'now!'),
-        limits: limitsOf('m', window),
-      },
-      countTokens,
-    )
   const choose = async (window: number) => {
     counted.length = 0
-    const { past } = await chooseContext({ store, countTokens }, claim, await frame(window))
+    const request = {
+      model: 'm',
+      instructions: undefined,
+      input: uncounted('user', 'now!'),
+      limits: limitsOf('m', window),
+    }
+    const { past } = await chooseContext({ past: store, countTokens }, claim, request)
     return { turns: past.length / 2, counted: counted.length }
   }
   return { choose }

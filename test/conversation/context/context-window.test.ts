@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { countThatFit, roomForTurns } from '../../src/conversation/context-window.ts'
-import { limitsOf } from '../../src/conversation/model-limits.ts'
+import { countThatFit, roomForTurns } from '../../../src/conversation/context/context-window.ts'
+import { limitsOf } from '../../../src/conversation/model-limits.ts'
 
 const tokens = fc.nat({ max: 5_000 })
 const turns = fc.array(fc.array(tokens, { minLength: 1, maxLength: 4 }), { maxLength: 50 })

@@ -1,0 +1,90 @@
+import { codeOf, DaehwaError, type ErrorCode } from './errors.ts'
+import type { Target } from './model-catalog.ts'
+import type { Log, ModelEvent, ModelRequest, Upstream } from './ports.ts'
+import type { Generation } from './settings.ts'
+
+/** By the names of `Target.upstream`. */
+export type Upstreams = ReadonlyMap<string, Upstream>
+
+/** What lies with the upstream, so that another one may do better; the rest lies with the request. */
+const upstreamsOwn: ReadonlySet<ErrorCode> = new Set([
+  'upstream_rate_limited',
+  'upstream_quota',
+  'upstream_error',
+  'upstream_bad_response',
+  'upstream_unavailable',
+  'upstream_timeout',
+  'upstream_auth',
+])
+
+/**
+ * Asks one model after the other until one begins to answer: from its first event on there is no other. The error is
+ * the last one that lay with an upstream.
+ */
+export async function* firstThatAnswers(
+  targets: readonly Target[],
+  attempt: (target: Target) => AsyncGenerator<ModelEvent, void, undefined>,
+  log: Log,
+): AsyncGenerator<ModelEvent, void, undefined> {
+  let trouble: unknown
+  for (const target of targets) {
+    let begun = false
+    try {
+      for await (const event of attempt(target)) {
+        begun = true
+        yield event
+      }
+      return
+    } catch (error) {
+      // A model further on that could not take the request says nothing of why the first one failed.
+      if (begun || (trouble === undefined && !upstreamsOwn.has(codeOf(error)))) throw error
+      if (upstreamsOwn.has(codeOf(error))) trouble = error
+      else if (!skips.has(codeOf(error))) throw error
+      const { name, upstream } = target
+      log.warn({ model: name, upstream, code: codeOf(error) }, 'a model does not answer')
+    }
+  }
+  throw trouble
+}
+
+/** For what a later model of a chain is passed over. */
+const skips: ReadonlySet<ErrorCode> = new Set([
+  'context_length_exceeded',
+  'model_not_found',
+  'invalid_request',
+])
+
+/** Puts the one that answered last first, so that a conversation stays where its prompt cache is. */
+export function preferring(targets: readonly Target[], servedBy: string | undefined): readonly Target[] {
+  const last = targets.find(({ name }) => name === servedBy)
+  return last === undefined ? targets : [last, ...targets.filter((target) => target !== last)]
+}
+
+export function answerOf(
+  upstreams: Upstreams,
+  target: Target,
+  request: Omit<ModelRequest, 'model'>,
+  signal: AbortSignal,
+): AsyncGenerator<ModelEvent, void, undefined> {
+  const upstream = upstreams.get(target.upstream)
+  if (upstream === undefined) throw new Error(`no upstream is called ${target.upstream}`)
+  const settings = request.settings && supported(request.settings, target)
+  return upstream.answer({ ...request, model: target.model, settings }, signal)
+}
+
+/** @throws DaehwaError `invalid_request` for a setting that the model does not take, by the configuration */
+export function checkSettings(settings: Generation, { settings: taken, name: model }: Target): void {
+  for (const [name, value] of Object.entries(settings)) {
+    if (value === undefined || taken === undefined || (taken as readonly string[]).includes(name)) continue
+    const problem = `'${model}' takes no '${name}'. Leave it out, or choose another model.`
+    throw DaehwaError.of('invalid_request', { problem })
+  }
+}
+
+/** Those of the settings that a model takes: one that stands in for another answers as well as it can. */
+function supported(settings: Generation, { settings: taken }: Target): Generation {
+  if (taken === undefined) return settings
+  return Object.fromEntries(
+    taken.filter((name) => settings[name] !== undefined).map((name) => [name, settings[name]]),
+  )
+}

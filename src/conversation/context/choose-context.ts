@@ -1,0 +1,148 @@
+import type { ConversationState } from '../client.ts'
+import type { Compaction, Fragment, ItemView, PastItem } from '../conversation.ts'
+import { DaehwaError } from '../errors.ts'
+import type { CountTokens } from '../ports.ts'
+import type { PastStore } from '../store.ts'
+import { type Limits, roomForTurns } from './context-window.ts'
+import { oldestThatFits, oldestThatFitsCounted, steadyCut } from './past-window.ts'
+import { exact, tokensOf, uncounted } from './sizes.ts'
+
+export interface ContextDeps {
+  readonly past: PastStore
+  readonly countTokens: CountTokens
+}
+
+/** What a context is made for. */
+export interface ContextRequest {
+  /** For errors to name. */
+  readonly model: string
+  readonly limits: Limits
+  readonly instructions: string | undefined
+  readonly input: Fragment
+  /** No more than so many tokens of past turns. */
+  readonly cap?: number | undefined
+}
+
+/** What goes to the model for one turn, in the order in which it is sent. */
+export interface Context {
+  readonly instructions: Fragment | undefined
+  readonly pinned: readonly ItemView[]
+  readonly summary: Compaction | undefined
+  readonly past: readonly PastItem[]
+  readonly input: Fragment
+  /** Where the past begins: turns before it that no summary covers are left out. */
+  readonly from: number
+  /** Turns that are neither sent nor covered by the summary. */
+  readonly leftOut: number
+  readonly limits: Limits
+}
+
+/** @throws DaehwaError `context_length_exceeded` when instructions and input alone are too much for the model */
+export async function checkFits(request: ContextRequest, countTokens: CountTokens): Promise<void> {
+  await fixedParts(request, countTokens)
+}
+
+/**
+ * Instructions, what is pinned, the summary of older turns, the newest whole turns that fit, the input. Nothing is
+ * counted as long as everything fits by its bytes.
+ *
+ * @throws DaehwaError `context_length_exceeded`
+ */
+export async function chooseContext(
+  deps: ContextDeps,
+  state: ConversationState,
+  request: ContextRequest,
+): Promise<Context> {
+  const { past, countTokens } = deps
+  const { limits, cap = Number.POSITIVE_INFINITY } = request
+  let parts: Parts = {
+    ...(await fixedParts(request, countTokens)),
+    pinned: state.pins > 0 ? await past.pinned(state) : [],
+    summary: state.compactedTo > state.firstSeq ? await past.compaction(state) : undefined,
+  }
+  const start = Math.max(state.firstSeq, parts.summary?.toSeq ?? 0)
+  let from = await oldestThatFits(deps, state, start, Math.min(cap, roomBeside(parts, limits)))
+  if (from > start || roomBeside(parts, limits) < 0) {
+    parts = dropUntilFits(await countParts(parts, countTokens), limits)
+    from = await oldestThatFitsCounted(deps, state, start, Math.min(cap, roomBeside(parts, limits)))
+    if (from > start) from = steadyCut(from, state.nextSeq)
+  }
+  return {
+    ...parts,
+    pinned: parts.pinned.filter(({ seq }) => seq < from),
+    past: from < state.nextSeq ? await past.itemsFrom(state, from) : [],
+    ...{ from, leftOut: from - start, limits },
+  }
+}
+
+/** The tokens, counted, that are left for past turns and their summary beside what always goes along. */
+export async function roomForPast(
+  { past, countTokens }: ContextDeps,
+  state: ConversationState,
+  request: ContextRequest,
+): Promise<number> {
+  const pinned = state.pins > 0 ? await past.pinned(state) : []
+  const parts = await countParts({ ...(await fixedParts(request, countTokens)), pinned }, countTokens)
+  return Math.max(0, roomBeside(parts, request.limits))
+}
+
+/** A context as the messages of a request. */
+export function messagesOf({ instructions, pinned, summary, past, input }: Context): string[] {
+  const before = [instructions, ...pinned, summary].filter((part) => part !== undefined)
+  return [...before, ...past, input].map(mended)
+}
+
+/** A message as every API takes it: an answer without a word is refused by some. What is stored stays as it was. */
+export const mended = ({ json }: Fragment): string =>
+  json === '{"role":"assistant","content":""}' ? '{"role":"assistant","content":"(no answer)"}' : json
+
+/** The tokens of a context as far as they are known, and whether all of them are counted. */
+export function sizeOf(context: Context): { tokens: number; counted: boolean } {
+  const all = [...partsOf(context), ...context.past]
+  return { tokens: tokensOf(all), counted: all.every(({ counted }) => counted) }
+}
+
+type Parts = Pick<Context, 'instructions' | 'pinned' | 'summary' | 'input'>
+
+async function fixedParts(request: ContextRequest, countTokens: CountTokens): Promise<Parts> {
+  const { limits, model, instructions, input } = request
+  const bare = { pinned: [], summary: undefined }
+  const rough = {
+    ...bare,
+    instructions: instructions === undefined ? undefined : uncounted('system', instructions),
+    input,
+  }
+  if (roomBeside(rough, limits) >= 0) return rough
+  const counted = await countParts(rough, countTokens)
+  const room = roomBeside(counted, limits)
+  if (room >= 0) return counted
+  const needed = tokensOf(partsOf(counted))
+  throw DaehwaError.of('context_length_exceeded', { needed, limit: needed + room, model })
+}
+
+/** The oldest pinned messages go first, then the summary: instructions and input fit by themselves. */
+function dropUntilFits(parts: Parts, limits: Limits): Parts {
+  let { pinned, summary } = parts
+  while (roomBeside({ ...parts, pinned, summary }, limits) < 0 && pinned.length > 0) pinned = pinned.slice(1)
+  if (roomBeside({ ...parts, pinned, summary }, limits) < 0) summary = undefined
+  return { ...parts, pinned, summary }
+}
+
+async function countParts(parts: Parts, countTokens: CountTokens): Promise<Parts> {
+  const { instructions, pinned, summary, input } = parts
+  return {
+    instructions: instructions && (await exact(instructions, countTokens)),
+    pinned: await Promise.all(pinned.map((item) => exact(item, countTokens))),
+    summary: summary && (await exact(summary, countTokens)),
+    input: await exact(input, countTokens),
+  }
+}
+
+const roomBeside = (parts: Parts, limits: Limits): number =>
+  roomForTurns(
+    limits,
+    partsOf(parts).map(({ tokens }) => tokens),
+  )
+
+const partsOf = ({ instructions, pinned, summary, input }: Parts): Fragment[] =>
+  [instructions, ...pinned, summary, input].filter((part) => part !== undefined)

@@ -1,0 +1,118 @@
+import type { ConversationState } from '../client.ts'
+import type { PastItem, PastTurn } from '../conversation.ts'
+import type { PastStore } from '../store.ts'
+
+/** From so many turns on a past is worth remembering: shorter ones are read in no time. */
+const worthIt = 64
+/** How much is remembered of all conversations together, in UTF-16 units of JSON. */
+const most = 16 * 1024 * 1024
+
+interface RememberedTurn extends PastTurn {
+  readonly sizes: PastItem[]
+}
+
+/** The newest turns of one conversation, without a gap: those from `from` on. A history only grows, until its epoch ends. */
+interface Past {
+  readonly epoch: number
+  from: number
+  next: number
+  readonly items: PastItem[]
+  /** The sizes of each turn, oldest first. */
+  readonly turns: RememberedTurn[]
+  size: number
+}
+
+/**
+ * A store that remembers the long pasts that were sent last. What was read once of an epoch stays true, so a later turn
+ * reads no more than what has come since; whoever asks says by the state of the conversation up to where.
+ */
+export function rememberingPasts<S extends PastStore>(store: S): S {
+  const pasts = new Map<string, Past>()
+  let total = 0
+
+  const forget = (conversation: string) => {
+    total -= pasts.get(conversation)?.size ?? 0
+    pasts.delete(conversation)
+  }
+
+  const known = ({ conversation, epoch, nextSeq }: ConversationState): Past | undefined => {
+    const past = pasts.get(conversation)
+    if (past === undefined || (past.epoch === epoch && past.next <= nextSeq)) return past
+    if (past.epoch < epoch) forget(conversation)
+    return undefined
+  }
+
+  const remember = (conversation: string, past: Past) => {
+    forget(conversation)
+    if (past.size > most / 2) return
+    pasts.set(conversation, past)
+    total += past.size
+    for (const oldest of pasts.keys()) {
+      if (total <= most) break
+      forget(oldest)
+    }
+  }
+
+  /** The past up to where the state knows it: what is missing at its end is read. */
+  const upToDate = async (state: ConversationState, past: Past): Promise<Past> => {
+    if (past.next < state.nextSeq) {
+      const fresh = await store.itemsFrom(state, past.next, state.nextSeq)
+      remember(state.conversation, extended(past, fresh, state.nextSeq))
+    }
+    return pasts.get(state.conversation) ?? past
+  }
+
+  return {
+    ...store,
+    async turnsBefore(state, beforeSeq, count) {
+      const past = known(state)
+      const from = Math.max(state.firstSeq, beforeSeq - count)
+      if (past === undefined || from < past.from) return store.turnsBefore(state, beforeSeq, count)
+      const { turns, from: first } = await upToDate(state, past)
+      return turns.slice(from - first, beforeSeq - first).reverse()
+    },
+    async itemsFrom(state, fromSeq, toSeq = state.nextSeq) {
+      const past = known(state)
+      const from = Math.max(state.firstSeq, fromSeq)
+      if (past !== undefined && from >= past.from) {
+        const { items } = await upToDate(state, past)
+        return items.filter(({ seq }) => seq >= from && seq < toSeq)
+      }
+      const items = await store.itemsFrom(state, fromSeq, toSeq)
+      if (toSeq === state.nextSeq && toSeq - from >= worthIt) {
+        const empty = { epoch: state.epoch, from, next: from, items: [], turns: [], size: 0 }
+        remember(state.conversation, extended(empty, items, toSeq))
+      }
+      return items
+    },
+    async keepCounts(state, counts) {
+      const past = known(state)
+      for (const { seq, position, tokens } of past === undefined ? [] : counts) {
+        const item = past?.turns[seq - past.from]?.sizes.find((size) => size.position === position)
+        if (item !== undefined) Object.assign(item, { tokens, counted: true })
+      }
+      await store.keepCounts(state, counts)
+    },
+    async clear(key, at) {
+      const cleared = await store.clear(key, at)
+      if (cleared.conversation !== undefined) forget(cleared.conversation)
+      return cleared
+    },
+  }
+}
+
+function extended(past: Past, fresh: readonly PastItem[], next: number): Past {
+  const turns = new Map<number, RememberedTurn>()
+  for (const item of fresh) {
+    const turn = turns.get(item.seq) ?? { seq: item.seq, sizes: [] }
+    turn.sizes.push(item)
+    turns.set(item.seq, turn)
+  }
+  return {
+    ...past,
+    next,
+    items: [...past.items, ...fresh],
+    turns: [...past.turns, ...turns.values()],
+    size: past.size + fresh.reduce((sum, { json }) => sum + json.length, 0),
+  }
+}

@@ -1,0 +1,147 @@
+import type { Client, ClientPage, ConversationState } from './client.ts'
+import type {
+  Compaction,
+  ConversationKey,
+  Fragment,
+  HistoryEntry,
+  ItemView,
+  LateCount,
+  PastItem,
+  PastTurn,
+} from './conversation.ts'
+import type { ErrorCode } from './errors.ts'
+import type { Settings, SettingsPatch } from './settings.ts'
+import type { TurnRecord } from './turn.ts'
+
+/** A turn as it is accepted: the input and the settings as they are now. */
+export interface NewTurn {
+  readonly id: string
+  readonly key: ConversationKey
+  readonly input: Fragment
+  readonly model: string
+  readonly settings: Settings
+  readonly idempotency: Idempotency | undefined
+  /** Unix milliseconds. */
+  readonly at: number
+}
+
+/** A turn that was accepted and not yet claimed when the server ended. */
+export type QueuedTurn = Omit<NewTurn, 'idempotency'>
+
+/** What makes a repeated request the same one: the caller's key, and a digest of all that was asked. */
+export interface Idempotency {
+  readonly key: string
+  readonly fingerprint: string
+}
+
+/** `existing`: the request was accepted before, as `turnId`. Otherwise it is kept now, and claimed if so asked. */
+export type Accepted =
+  | { readonly existing: true; readonly turnId: string }
+  | { readonly existing: false; readonly turnId: string; readonly claim: Claim | undefined }
+
+/**
+ * The right to answer one turn. `fence` and `epoch` are those of the conversation when the right was given:
+ * whoever commits with older ones owns nothing any more.
+ */
+export interface Claim extends ConversationState {
+  readonly turnId: string
+  readonly fence: number
+}
+
+/** What a finished turn brings into the history. */
+export interface NewItems {
+  readonly answer: Fragment
+  /** The model of a fallback chain that answered; undefined where there was no choice. */
+  readonly servedBy: string | undefined
+}
+
+/** What a clearing did: the messages it erased, and the ids of the turns it ended. */
+export interface Cleared {
+  readonly messages: number
+  readonly turns: readonly string[]
+  /** The id of the conversation; undefined where there was none. */
+  readonly conversation: string | undefined
+}
+
+/**
+ * The database. Every method is one transaction: when its promise resolves the change is durable, when it
+ * rejects nothing of it is there. It throws `storage_unavailable` and `storage_full`.
+ */
+export interface Store extends TurnStore, PastStore, ClientStore {
+  /** Overwrites what was erased wherever it still is besides the tables. */
+  scrub(): Promise<void>
+  /** Resolves when the database answers. */
+  ping(): Promise<void>
+}
+
+interface TurnStore {
+  /**
+   * Keeps a turn before anything goes upstream: as `queued`, or, with a deadline, claimed in the same moment for a
+   * turn that waits for nobody. A key of the last 24 hours stands for the turn that it made; when that failed and
+   * may be tried again, it is kept anew under its old id. Throws `idempotency_key_reused`.
+   */
+  accept(turn: NewTurn, deadline: number | undefined): Promise<Accepted>
+  /** The turn that a key of the last 24 hours stands for, and that would be joined. Throws `idempotency_key_reused`. */
+  known(tenant: string, idempotency: Idempotency, at: number): Promise<string | undefined>
+  /** `queued` → `in_progress`, dispatched; undefined when the turn is no longer there to be run. */
+  claim(tenant: string, turnId: string, at: number, deadline: number): Promise<Claim | undefined>
+  /** Whether a turn is still there, and its history was not cleared since. */
+  hasTurn(tenant: string, turnId: string): Promise<boolean>
+  /** `queued` → failed or cancelled; does nothing when the turn is no longer queued. */
+  endQueued(tenant: string, turn: TurnRecord): Promise<void>
+  /** A turn of this tenant; undefined when there is none, or its history was cleared. */
+  turn(tenant: string, turnId: string): Promise<TurnRecord | undefined>
+  /** Puts both messages into the history; false, and nothing is kept, when the claim is not the newest. */
+  commit(claim: Claim, turn: TurnRecord, items: NewItems): Promise<boolean>
+  /** Ends a turn without its messages entering the history. Does nothing when a newer claim is on the same turn. */
+  end(claim: Claim, turn: TurnRecord): Promise<void>
+  /** After a start: dispatched turns become `failed/server_restarted`. Answers the queued ones, oldest first. */
+  recover(at: number): Promise<QueuedTurn[]>
+}
+
+export interface PastStore {
+  /** How large the `count` turns before `beforeSeq` are, newest first. */
+  turnsBefore(state: ConversationState, beforeSeq: number, count: number): Promise<readonly PastTurn[]>
+  /** The messages of the turns from `fromSeq` on and before `toSeq` (all when undefined), oldest first. */
+  itemsFrom(state: ConversationState, fromSeq: number, toSeq?: number): Promise<readonly PastItem[]>
+  /** The same, with their ids. */
+  views(state: ConversationState, fromSeq: number, toSeq: number): Promise<ItemView[]>
+  /** Keeps sizes that were not known when their items were kept. */
+  keepCounts(state: ConversationState, counts: readonly LateCount[]): Promise<void>
+  /** What is pinned, oldest first. */
+  pinned(state: ConversationState): Promise<ItemView[]>
+  /** Pins a message, or unpins it; false when there is no such message. */
+  pin(key: ConversationKey, itemId: string, pinned: boolean): Promise<boolean>
+  compaction(state: ConversationState): Promise<Compaction | undefined>
+  /**
+   * The right to compact, held until `until` (Unix milliseconds) at the longest; undefined while another has it. It is
+   * lost when the history is cleared.
+   */
+  beginCompaction(state: ConversationState, at: number, until: number): Promise<ConversationState | undefined>
+  /** Puts a compaction in the place of the one before it; false, and nothing is kept, when the right to it is lost. */
+  keepCompaction(state: ConversationState, until: number, compaction: Compaction): Promise<boolean>
+  /** Gives the right back; with the reason when there is no compaction for it. */
+  endCompaction(state: ConversationState, until: number, error: ErrorCode | undefined): Promise<void>
+  /**
+   * The messages of whole turns, oldest first, in pages that fit into memory: the newest `turns` of them (all
+   * when undefined), of those before the turn `before`. Empty for an unknown client, and before an unknown turn.
+   */
+  history(key: ConversationKey, turns?: number, before?: string): AsyncIterable<readonly HistoryEntry[]>
+  /** Erases the history and ends what was accepted before. */
+  clear(key: ConversationKey, at: number): Promise<Cleared>
+}
+
+interface ClientStore {
+  /** A client, and the settings by default of its tenant. */
+  settings(key: ConversationKey): Promise<{ client: Client | undefined; defaults: Settings }>
+  /** Changes a client's settings, or makes the client. */
+  updateClient(key: ConversationKey, patch: SettingsPatch, at: number): Promise<Client>
+  updateDefaults(tenant: string, patch: SettingsPatch, at: number): Promise<Settings>
+  /** The clients whose name begins with `prefix`, the ones last active first, from `cursor` on. */
+  clients(
+    tenant: string,
+    page: { prefix: string; limit: number; cursor: string | undefined },
+  ): Promise<ClientPage>
+  /** Forgets a client whose history is cleared. */
+  forget(key: ConversationKey): Promise<void>
+}

@@ -1,0 +1,106 @@
+import { clientName } from '../../conversation/client-name.ts'
+import type { Clients, ShownClient } from '../../conversation/clients.ts'
+import { summaryText } from '../../conversation/context/summary-prompt.ts'
+import type { ContextView } from '../../conversation/context/view-context.ts'
+import type { Compaction } from '../../conversation/conversation.ts'
+import { checkText } from '../../conversation/text.ts'
+import type { App } from '../app-type.ts'
+import {
+  compactSchema,
+  eraseClientSchema,
+  getClientSchema,
+  getContextSchema,
+  getDefaultsSchema,
+  listClientsSchema,
+  pinSchema,
+  unpinSchema,
+  updateClientSchema,
+  updateDefaultsSchema,
+} from '../schemas/clients.ts'
+import { sendJson } from '../send-json.ts'
+
+export function clientRoutes(app: App, { clients }: { clients: Clients }): void {
+  app.get('/clients', { schema: listClientsSchema }, async ({ tenant, query }, reply) => {
+    const { prefix = '', limit = 50, cursor } = query
+    checkText(prefix)
+    const page = await clients.list(tenant, { prefix: prefix.normalize('NFC'), limit, cursor })
+    return sendJson(reply, { clients: page.clients.map(toJson), next: page.next ?? null })
+  })
+
+  app.get('/clients/:name', { schema: getClientSchema }, async ({ tenant, params }, reply) =>
+    sendJson(reply, toJson(await clients.read({ tenant, client: clientName(params.name) }))),
+  )
+
+  app.patch('/clients/:name', { schema: updateClientSchema }, async ({ tenant, params, body }, reply) =>
+    sendJson(reply, toJson(await clients.update({ tenant, client: clientName(params.name) }, body))),
+  )
+
+  app.delete('/clients/:name', { schema: eraseClientSchema }, async ({ tenant, params }) => {
+    const erased = await clients.erase({ tenant, client: clientName(params.name) })
+    return { message: `The client is erased: ${erased} messages and its settings.` }
+  })
+
+  app.get('/clients/:name/context', { schema: getContextSchema }, async ({ tenant, params }, reply) =>
+    sendJson(reply, contextJson(await clients.context({ tenant, client: clientName(params.name) }))),
+  )
+
+  app.post('/clients/:name/compact', { schema: compactSchema }, async ({ tenant, params, body }) => {
+    const key = { tenant, client: clientName(params.name) }
+    const summary = await clients.compact(key, body.keep_turns ?? 2)
+    return { summary: summary === undefined ? null : summaryJson(summary) }
+  })
+
+  for (const method of ['POST', 'DELETE'] as const) {
+    app.route({
+      ...{ method, url: '/clients/:name/items/:id/pin', schema: method === 'POST' ? pinSchema : unpinSchema },
+      handler: async ({ tenant, params }) => {
+        checkText(params.id)
+        await clients.pin({ tenant, client: clientName(params.name) }, params.id, method === 'POST')
+        return { id: params.id, pinned: method === 'POST' }
+      },
+    })
+  }
+
+  app.get('/defaults', { schema: getDefaultsSchema }, async ({ tenant }, reply) =>
+    sendJson(reply, await clients.defaults(tenant)),
+  )
+
+  app.patch('/defaults', { schema: updateDefaultsSchema }, async ({ tenant, body }, reply) =>
+    sendJson(reply, await clients.updateDefaults(tenant, body)),
+  )
+}
+
+function toJson({ client, model }: ShownClient) {
+  const { state, settings, compactionError } = client
+  return {
+    client_name: client.name,
+    model: model ?? null,
+    settings,
+    turns: state.nextSeq - state.firstSeq,
+    summarised_turns: Math.max(0, state.compactedTo - state.firstSeq),
+    input_tokens: client.inputTokens,
+    output_tokens: client.outputTokens,
+    created_at: new Date(client.createdAt).toISOString(),
+    last_active_at: new Date(client.activeAt).toISOString(),
+    ...(compactionError && { compaction_error: compactionError }),
+  }
+}
+
+const summaryJson = (summary: Compaction) => ({
+  id: summary.id,
+  turns: summary.toSeq - summary.fromSeq,
+  tokens: summary.tokens,
+  model: summary.model,
+  created_at: new Date(summary.at).toISOString(),
+  text: summaryText(summary),
+})
+
+const contextJson = ({ model, window, answer, tokens, room, items, leftOut, pinsLeftOut }: ContextView) => ({
+  ...{ model, window, reserved_for_answer: answer, tokens, room },
+  items: items.map(({ origin, id, turnId, covers, tokens: size, json }) => ({
+    ...{ origin, id, turn_id: turnId, covers, tokens: size },
+    message: JSON.parse(json) as object,
+  })),
+  left_out: leftOut === undefined ? null : { ...leftOut, reason: 'there is no room for them in the window' },
+  pins_left_out: pinsLeftOut,
+})

@@ -1,0 +1,47 @@
+import { Type } from 'typebox'
+
+/** In full it is checked by the domain. */
+const name = (description: string) => Type.String({ description })
+
+/** Settings that hold for one turn, or for a client until they are changed. */
+export const turnSettings = {
+  model: name('A model or an alias of GET /models'),
+  instructions: Type.String({ minLength: 1, description: 'What the model is told before everything else' }),
+  temperature: Type.Number({ minimum: 0, maximum: 2 }),
+  top_p: Type.Number({ minimum: 0, maximum: 1 }),
+  max_output_tokens: Type.Integer({
+    minimum: 1,
+    maximum: 10_000_000,
+    description: 'How long an answer may be; the window keeps so much free for it',
+  }),
+  stop: Type.Array(Type.String({ minLength: 1, maxLength: 256 }), {
+    minItems: 1,
+    maxItems: 4,
+    description: 'Texts before which an answer ends',
+  }),
+  reasoning_effort: Type.Enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh'], { type: 'string' }),
+  fallback: Type.Array(name('A model or an alias'), {
+    maxItems: 8,
+    description: 'Models that are asked, in this order, when the first one fails before it answers',
+  }),
+}
+
+/** Settings that make sense for a client alone. */
+export const clientSettings = {
+  ...turnSettings,
+  compaction: Type.Enum(['auto', 'off'], {
+    type: 'string',
+    description:
+      'Whether older turns are summarised when the window fills; without it they are left out (default auto)',
+  }),
+  compact_at: Type.Number({
+    minimum: 0.1,
+    maximum: 0.95,
+    description: 'How full the window may get before that: a fraction of it (default 0.8)',
+  }),
+  summary_model: name('The model that summarises; without it the one that answers'),
+  metadata: Type.Record(Type.String({ minLength: 1, maxLength: 64 }), Type.String({ maxLength: 512 }), {
+    maxProperties: 16,
+    description: 'Notes of your own; they are never sent to a model',
+  }),
+}

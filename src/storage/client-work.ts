@@ -1,0 +1,123 @@
+import type { Client, ClientPage } from '../conversation/client.ts'
+import type { ConversationKey } from '../conversation/conversation.ts'
+import { type ErrorCode, invalid } from '../conversation/errors.ts'
+import { newId } from '../conversation/ids.ts'
+import { patchSettings, type Settings, type SettingsPatch } from '../conversation/settings.ts'
+import { type StateRow, stateColumns, toState } from './conversation-row.ts'
+import { all, first, type Value, type Work } from './database.ts'
+
+export function* settings(key: ConversationKey): Work<{ client: Client | undefined; defaults: Settings }> {
+  return { client: yield* client(key), defaults: yield* defaults(key.tenant) }
+}
+
+export function* updateClient(key: ConversationKey, patch: SettingsPatch, at: number): Work<Client> {
+  const { tenant, client: name } = key
+  const known = yield* client(key)
+  const { model, ...others } = patchSettings(known?.settings ?? {}, patch)
+  const chosen = 'model' in patch || 'fallback' in patch ? 1 : 0
+  yield* all(
+    `INSERT INTO conversations (tenant, id, client_name, model, settings, created_at, updated_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (tenant, client_name) DO UPDATE SET
+       model = excluded.model, settings = excluded.settings, updated_at = excluded.updated_at,
+       served_by = CASE WHEN ? = 1 THEN NULL ELSE conversations.served_by END`,
+    ...[tenant, newId('conv', at), name, model ?? null, JSON.stringify(others), at, at, chosen],
+  )
+  const updated = yield* client(key)
+  if (updated === undefined) throw new Error('an upsert left no row')
+  return updated
+}
+
+export function* updateDefaults(tenant: string, patch: SettingsPatch, at: number): Work<Settings> {
+  const merged = patchSettings(yield* defaults(tenant), patch)
+  yield* all(
+    `INSERT INTO tenants (tenant, settings, updated_at) VALUES (?, ?, ?)
+     ON CONFLICT (tenant) DO UPDATE SET settings = excluded.settings, updated_at = excluded.updated_at`,
+    ...[tenant, JSON.stringify(merged), at],
+  )
+  return merged
+}
+
+/** The place after which a page begins: where the last one ended, and the name there. */
+const cursorOf = ({ activeAt, name }: Client): string =>
+  Buffer.from(JSON.stringify([activeAt, name])).toString('base64url')
+
+export function* clients(
+  tenant: string,
+  { prefix, limit, cursor }: { prefix: string; limit: number; cursor: string | undefined },
+): Work<ClientPage> {
+  const conditions = ['tenant = ?', 'client_name IS NOT NULL']
+  const values: Value[] = [tenant]
+  if (cursor !== undefined) {
+    const [at, name] = readCursor(cursor)
+    conditions.push('(updated_at < ? OR (updated_at = ? AND client_name < ?))')
+    values.push(at, at, name)
+  }
+  if (prefix !== '') {
+    conditions.push('substr(client_name, 1, ?) = ?')
+    values.push([...prefix].length, prefix)
+  }
+  const rows = yield* all<ClientRow>(
+    `SELECT ${clientColumns} FROM conversations WHERE ${conditions.join(' AND ')}
+     ORDER BY updated_at DESC, client_name DESC LIMIT ?`,
+    ...[...values, limit + 1],
+  )
+  const page = rows.slice(0, limit).map((row) => toClient(tenant, row))
+  const last = page.at(-1)
+  return { clients: page, next: rows.length > limit && last !== undefined ? cursorOf(last) : undefined }
+}
+
+export function* forget({ tenant, client: name }: ConversationKey): Work<void> {
+  yield* all('DELETE FROM conversations WHERE tenant = ? AND client_name = ?', tenant, name)
+}
+
+function* client({ tenant, client: name }: ConversationKey): Work<Client | undefined> {
+  const row = yield* first<ClientRow>(
+    `SELECT ${clientColumns} FROM conversations WHERE tenant = ? AND client_name = ?`,
+    ...[tenant, name],
+  )
+  return row && toClient(tenant, row)
+}
+
+function* defaults(tenant: string): Work<Settings> {
+  const row = yield* first<{ settings: string }>('SELECT settings FROM tenants WHERE tenant = ?', tenant)
+  return row === undefined ? {} : (JSON.parse(row.settings) as Settings)
+}
+
+const clientColumns = `${stateColumns}, client_name, model, settings, input_tokens, output_tokens, created_at,
+  updated_at, compaction_error`
+
+interface ClientRow extends StateRow {
+  readonly client_name: string
+  readonly model: string | null
+  readonly settings: string | null
+  readonly input_tokens: number
+  readonly output_tokens: number
+  readonly created_at: number
+  readonly updated_at: number
+  readonly compaction_error: ErrorCode | null
+}
+
+const toClient = (tenant: string, row: ClientRow): Client => ({
+  name: row.client_name,
+  state: toState(tenant, row),
+  settings: {
+    ...(row.model !== null && { model: row.model }),
+    ...(JSON.parse(row.settings ?? '{}') as Settings),
+  },
+  inputTokens: row.input_tokens,
+  outputTokens: row.output_tokens,
+  createdAt: row.created_at,
+  activeAt: row.updated_at,
+  compactionError: row.compaction_error ?? undefined,
+})
+
+function readCursor(cursor: string): [at: number, name: string] {
+  try {
+    const [at, name]: unknown[] = JSON.parse(Buffer.from(cursor, 'base64url').toString())
+    if (typeof at === 'number' && typeof name === 'string' && !name.includes('\0')) return [at, name]
+  } catch {
+    // Said below.
+  }
+  throw invalid("'cursor' is none of this server's. Send the 'next' of the page before, or leave it out.")
+}

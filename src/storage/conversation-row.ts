@@ -1,0 +1,25 @@
+import type { ConversationState } from '../conversation/client.ts'
+
+/** The columns of `conversations` that a state is read from. */
+export const stateColumns = 'id, epoch, first_seq, next_seq, compacted_to, pins, served_by'
+
+export interface StateRow {
+  readonly id: string
+  readonly epoch: number
+  readonly first_seq: number
+  readonly next_seq: number
+  readonly compacted_to: number
+  readonly pins: number
+  readonly served_by: string | null
+}
+
+export const toState = (tenant: string, row: StateRow): ConversationState => ({
+  tenant,
+  conversation: row.id,
+  epoch: row.epoch,
+  firstSeq: row.first_seq,
+  nextSeq: row.next_seq,
+  compactedTo: row.compacted_to,
+  pins: row.pins,
+  servedBy: row.served_by ?? undefined,
+})

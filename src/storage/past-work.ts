@@ -1,0 +1,121 @@
+import type { ConversationState } from '../conversation/client.ts'
+import type {
+  ConversationKey,
+  ItemView,
+  LateCount,
+  PastItem,
+  PastTurn,
+  Size,
+} from '../conversation/conversation.ts'
+import { all, first, type Work } from './database.ts'
+
+export function* turnsBefore(state: ConversationState, beforeSeq: number, count: number): Work<PastTurn[]> {
+  const from = Math.max(state.firstSeq, beforeSeq - count)
+  return (yield* turnSizes(state.tenant, state.conversation, from, beforeSeq)).reverse()
+}
+
+/** The sizes of a run of turns, oldest first. */
+export function* turnSizes(tenant: string, conversation: string, from: number, to: number): Work<PastTurn[]> {
+  const rows = yield* all<{ seq: number; tokens: number; counted: number }>(
+    `SELECT seq, tokens, counted FROM items
+     WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? AND type = 'message' ORDER BY seq, position`,
+    ...[tenant, conversation, from, to],
+  )
+  const turns: { seq: number; sizes: Size[] }[] = []
+  for (const { seq, tokens, counted } of rows) {
+    const size = { tokens, counted: counted === 1 }
+    const last = turns.at(-1)
+    if (last?.seq === seq) last.sizes.push(size)
+    else turns.push({ seq, sizes: [size] })
+  }
+  return turns
+}
+
+export function* itemsFrom(
+  { tenant, conversation, firstSeq, nextSeq }: ConversationState,
+  fromSeq: number,
+  toSeq = nextSeq,
+): Work<PastItem[]> {
+  const rows = yield* all<Omit<PastItem, 'counted'> & { counted: number }>(
+    `SELECT seq, position, tokens, counted, body AS json FROM items
+     WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? AND type = 'message' ORDER BY seq, position`,
+    ...[tenant, conversation, Math.max(firstSeq, fromSeq), Math.min(toSeq, nextSeq)],
+  )
+  return rows.map((row) => ({ ...row, counted: row.counted === 1 }))
+}
+
+export function* views(
+  { tenant, conversation, firstSeq }: ConversationState,
+  fromSeq: number,
+  toSeq: number,
+): Work<ItemView[]> {
+  const rows = yield* all<ViewRow>(
+    `SELECT ${viewColumns} FROM items
+     WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? AND type = 'message' ORDER BY seq, position`,
+    ...[tenant, conversation, Math.max(firstSeq, fromSeq), toSeq],
+  )
+  return rows.map(toView)
+}
+
+export function* keepCounts(
+  { tenant, conversation }: ConversationState,
+  counts: readonly LateCount[],
+): Work<void> {
+  for (const { tokens, seq, position } of counts) {
+    yield* all(
+      'UPDATE items SET tokens = ?, counted = 1 WHERE tenant = ? AND conversation = ? AND seq = ? AND position = ?',
+      ...[tokens, tenant, conversation, seq, position],
+    )
+  }
+}
+
+export function* pinned({ tenant, conversation, firstSeq, nextSeq }: ConversationState): Work<ItemView[]> {
+  const rows = yield* all<ViewRow>(
+    `SELECT ${viewColumns} FROM items
+     WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? AND pinned = 1 ORDER BY seq, position`,
+    ...[tenant, conversation, firstSeq, nextSeq],
+  )
+  return rows.map(toView)
+}
+
+export function* pin({ tenant, client }: ConversationKey, itemId: string, on: boolean): Work<boolean> {
+  const [id, pinnedNow] = [itemId, on ? 1 : 0]
+  const conversation = yield* first<{ id: string }>(
+    'SELECT id FROM conversations WHERE tenant = ? AND client_name = ?',
+    ...[tenant, client],
+  )
+  if (conversation === undefined) return false
+  const item = yield* first<{ pinned: number }>(
+    "SELECT pinned FROM items WHERE tenant = ? AND conversation = ? AND id = ? AND type = 'message'",
+    ...[tenant, conversation.id, id],
+  )
+  if (item === undefined || item.pinned === pinnedNow) return item !== undefined
+  yield* all(
+    'UPDATE items SET pinned = ? WHERE tenant = ? AND conversation = ? AND id = ?',
+    ...[pinnedNow, tenant, conversation.id, id],
+  )
+  yield* all('UPDATE conversations SET pins = pins + 1 WHERE tenant = ? AND id = ?', tenant, conversation.id)
+  return true
+}
+
+const viewColumns = 'seq, position, id, turn_id, tokens, counted, body'
+
+interface ViewRow {
+  readonly seq: number
+  readonly position: number
+  readonly id: string
+  readonly turn_id: string
+  readonly tokens: number
+  readonly counted: number
+  readonly body: string
+}
+
+const toView = (row: ViewRow): ItemView => ({
+  seq: row.seq,
+  position: row.position,
+  id: row.id,
+  turnId: row.turn_id,
+  tokens: row.tokens,
+  counted: row.counted === 1,
+  json: row.body,
+})

@@ -1,0 +1,31 @@
+import { Calibration } from '../../src/conversation/context/calibration.ts'
+import { Compactor } from '../../src/conversation/context/compactor.ts'
+import type { Catalog } from '../../src/conversation/model-catalog.ts'
+import { Models } from '../../src/conversation/models.ts'
+import type { CountTokens, Upstream } from '../../src/conversation/ports.ts'
+import type { Store } from '../../src/conversation/store.ts'
+import type { TurnsDeps } from '../../src/conversation/turns.ts'
+import { oneUpstream } from './catalog.ts'
+
+interface Parts {
+  readonly store: Store
+  readonly upstreams: ReadonlyMap<string, Upstream>
+  readonly catalog?: Catalog
+  readonly countTokens?: CountTokens
+}
+
+/** What the domain is made of, over a store and upstreams of a test. */
+export function domainOver({ store, upstreams, catalog = oneUpstream, countTokens }: Parts): TurnsDeps {
+  const log = { info() {}, warn() {}, error() {} }
+  const [now, clock] = [Date.now, () => performance.now()]
+  const models = new Models({ upstreams, catalog, defaultModel: 'm', clock, log })
+  const basics = {
+    ...{ store, past: store, upstreams, models, now, clock, log },
+    countTokens: countTokens ?? (async (text: string) => text.length),
+  }
+  return {
+    ...basics,
+    ...{ compactor: new Compactor(basics), calibration: new Calibration(), summaryModel: undefined },
+    ...{ turnTimeout: 60_000, maxWaiting: 64 },
+  }
+}
