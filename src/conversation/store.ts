@@ -102,6 +102,8 @@ interface TurnStore {
 export interface PastStore {
   /** How large the `count` turns before `beforeSeq` are, newest first. */
   turnsBefore(state: ConversationState, beforeSeq: number, count: number): Promise<readonly PastTurn[]>
+  /** The tokens, as far as they are known, of the turns `from <= seq < to`. */
+  tokensBetween(state: ConversationState, from: number, to: number): Promise<number>
   /** The messages of the turns from `fromSeq` on and before `toSeq` (all when undefined), oldest first. */
   itemsFrom(state: ConversationState, fromSeq: number, toSeq?: number): Promise<readonly PastItem[]>
   /** The same, with their ids. */

@@ -5,6 +5,8 @@ export type Value = string | number | null
 interface Query {
   readonly sql: string
   readonly values: readonly Value[]
+  /** Rows come as arrays, in the order of the columns: for many rows at once that takes half the time. */
+  readonly asArrays?: true
 }
 
 /**
@@ -34,6 +36,11 @@ export interface Dialect {
 /** All rows of a query. `Row` is what the statement selects: its author's word. */
 export function* all<Row>(sql: string, ...values: Value[]): Work<Row[]> {
   return (yield { sql, values }) as Row[]
+}
+
+/** All rows of a query as tuples of its columns. */
+export function* tuples<Row extends readonly unknown[]>(sql: string, ...values: Value[]): Work<Row[]> {
+  return (yield { sql, values, asArrays: true }) as Row[]
 }
 
 /** The first row of a query. */

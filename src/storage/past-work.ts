@@ -7,11 +7,24 @@ import type {
   PastTurn,
   Size,
 } from '../conversation/conversation.ts'
-import { all, first, type Work } from './database.ts'
+import { all, first, tuples, type Work } from './database.ts'
 
 export function* turnsBefore(state: ConversationState, beforeSeq: number, count: number): Work<PastTurn[]> {
   const from = Math.max(state.firstSeq, beforeSeq - count)
   return (yield* turnSizes(state.tenant, state.conversation, from, beforeSeq)).reverse()
+}
+
+export function* tokensBetween(
+  { tenant, conversation }: ConversationState,
+  from: number,
+  to: number,
+): Work<number> {
+  const row = yield* first<{ tokens: number | null }>(
+    `SELECT sum(tokens) AS tokens FROM items
+     WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? AND type = 'message'`,
+    ...[tenant, conversation, from, to],
+  )
+  return Number(row?.tokens ?? 0) // a sum of int8 is a numeric, which some databases give as text
 }
 
 /** The sizes of a run of turns, oldest first. */
@@ -36,12 +49,18 @@ export function* itemsFrom(
   fromSeq: number,
   toSeq = nextSeq,
 ): Work<PastItem[]> {
-  const rows = yield* all<Omit<PastItem, 'counted'> & { counted: number }>(
-    `SELECT seq, position, tokens, counted, body AS json FROM items
+  const rows = yield* tuples<[seq: number, position: number, tokens: number, counted: number, json: string]>(
+    `SELECT seq, position, tokens, counted, body FROM items
      WHERE tenant = ? AND conversation = ? AND seq >= ? AND seq < ? AND type = 'message' ORDER BY seq, position`,
     ...[tenant, conversation, Math.max(firstSeq, fromSeq), Math.min(toSeq, nextSeq)],
   )
-  return rows.map((row) => ({ ...row, counted: row.counted === 1 }))
+  return rows.map(([seq, position, tokens, counted, json]) => ({
+    seq,
+    position,
+    tokens,
+    counted: counted === 1,
+    json,
+  }))
 }
 
 export function* views(

@@ -19,6 +19,7 @@ export function sqlStore(database: Database): Store {
     commit: (claim, record, items) => database.write(() => turn.commit(claim, record, items)),
     end: (claim, record) => database.write(() => turn.end(claim, record)),
     turnsBefore: (state, before, count) => database.read(() => past.turnsBefore(state, before, count)),
+    tokensBetween: (state, from, to) => database.read(() => past.tokensBetween(state, from, to)),
     itemsFrom: (state, from, to) => database.read(() => past.itemsFrom(state, from, to)),
     views: (state, from, to) => database.read(() => past.views(state, from, to)),
     keepCounts: (state, counts) => database.write(() => past.keepCounts(state, counts)),

@@ -105,16 +105,18 @@ export class SqliteDatabase implements Database {
     const steps = work()
     let step = steps.next([])
     while (!step.done) {
-      const { sql, values } = step.value
-      step = steps.next(this.#statement(sql).all(...values))
+      const { sql, values, asArrays = false } = step.value
+      step = steps.next(this.#statement(sql, asArrays).all(...values))
     }
     return step.value
   }
 
-  #statement(sql: string): StatementSync {
+  /** A statement gives its rows one way only: one that is used both ways would have to be two. */
+  #statement(sql: string, asArrays: boolean): StatementSync {
     const known = this.#statements.get(sql)
     if (known !== undefined) return known
     const statement = this.#db.prepare(sql)
+    if (asArrays) statement.setReturnArrays(true)
     this.#statements.set(sql, statement)
     return statement
   }

@@ -65,6 +65,8 @@ export interface TranscriptUpstream {
   models: string[] | undefined
   /** Faults for the next requests, first in, first out. */
   readonly faults: Fault[]
+  /** What to say to messages in place of the transcript, for all requests without a `say` of their own. */
+  say: ((messages: readonly Message[]) => string) | undefined
   /** Resolves when so many requests have arrived. */
   arrived(count: number): Promise<void>
   stop(): Promise<void>
@@ -105,6 +107,7 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
     journalFile,
     lists: [],
     faults,
+    say: undefined,
     models: ['transcript', 'other'],
     connections: () => connections,
     async arrived(count) {
@@ -132,7 +135,9 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
     reply.once('close', () => {
       entry.closedEarly = !reply.writableFinished
     })
-    await answer(reply, entry, faults.shift() ?? {})
+    const fault = faults.shift() ?? {}
+    const say = fault.say ?? upstream.say?.(messages)
+    await answer(reply, entry, say === undefined ? fault : { ...fault, say })
   }
 
   await upstream.startAgain()

@@ -1,6 +1,7 @@
 import type { ConversationState } from '../client.ts'
 import type { PastItem, PastTurn } from '../conversation.ts'
 import type { PastStore } from '../store.ts'
+import { tokensOf } from './sizes.ts'
 
 /** From so many turns on a past is worth remembering: shorter ones are read in no time. */
 const worthIt = 64
@@ -71,6 +72,12 @@ export function rememberingPasts<S extends PastStore>(store: S): S {
       const { turns, from: first } = await upToDate(state, past)
       return turns.slice(from - first, beforeSeq - first).reverse()
     },
+    async tokensBetween(state, from, to) {
+      const past = known(state)
+      if (past === undefined || from < past.from) return store.tokensBetween(state, from, to)
+      const { turns, from: first } = await upToDate(state, past)
+      return turns.slice(from - first, to - first).reduce((total, { sizes }) => total + tokensOf(sizes), 0)
+    },
     async itemsFrom(state, fromSeq, toSeq = state.nextSeq) {
       const past = known(state)
       const from = Math.max(state.firstSeq, fromSeq)
@@ -102,17 +109,16 @@ export function rememberingPasts<S extends PastStore>(store: S): S {
 }
 
 function extended(past: Past, fresh: readonly PastItem[], next: number): Past {
-  const turns = new Map<number, RememberedTurn>()
+  const turns = [...past.turns]
+  let { size } = past
+  let last: RememberedTurn | undefined
   for (const item of fresh) {
-    const turn = turns.get(item.seq) ?? { seq: item.seq, sizes: [] }
-    turn.sizes.push(item)
-    turns.set(item.seq, turn)
+    size += item.json.length
+    if (last?.seq !== item.seq) {
+      last = { seq: item.seq, sizes: [] }
+      turns.push(last)
+    }
+    last.sizes.push(item)
   }
-  return {
-    ...past,
-    next,
-    items: [...past.items, ...fresh],
-    turns: [...past.turns, ...turns.values()],
-    size: past.size + fresh.reduce((sum, { json }) => sum + json.length, 0),
-  }
+  return { ...past, next, items: [...past.items, ...fresh], turns, size }
 }

@@ -5,17 +5,18 @@ import type { PastStore } from '../store.ts'
 import { countThatFit } from './context-window.ts'
 import { exact, farTooLong, sum } from './sizes.ts'
 
-/** How many turns are read at a time; most windows are full after a few such pages. */
+/** How many turns are looked at at a time. */
 const page = 64
 
 export interface PastDeps {
-  readonly past: Pick<PastStore, 'turnsBefore' | 'itemsFrom' | 'keepCounts'>
+  readonly past: Pick<PastStore, 'tokensBetween' | 'turnsBefore' | 'itemsFrom' | 'keepCounts'>
   readonly countTokens: CountTokens
 }
 
 /**
  * The place of the oldest turn, not before `start`, of those that fit into `room` tokens, by sizes as they are known.
- * Bodies are not read: what is left out may be large.
+ * Bodies are not read: what is left out may be large. Runs of turns that grow are summed up first, then the last one,
+ * which does not fit as a whole, is looked at turn by turn.
  */
 export async function oldestThatFits(
   { past }: PastDeps,
@@ -25,6 +26,13 @@ export async function oldestThatFits(
 ): Promise<number> {
   let left = room
   let from = state.nextSeq
+  for (let many = page; from > start; many *= 2) {
+    const next = Math.max(start, from - many)
+    const tokens = await past.tokensBetween(state, next, from)
+    if (tokens > left) break
+    left -= tokens
+    from = next
+  }
   while (from > start) {
     const turns = (await past.turnsBefore(state, from, Math.min(page, from - start))).map(tokensEach)
     const fitting = countThatFit(left, turns)
