@@ -39,6 +39,8 @@ export async function startDemoModel(): Promise<DemoModel> {
 
 /** What the demo model says, in the language of the input, to the messages of one request. */
 export function demoAnswer(messages: readonly Message[]): string {
+  const summary = demoSummary(messages)
+  if (summary !== undefined) return summary
   const said = messages.filter(({ role }) => role === 'user' || role === 'assistant')
   const input = said.at(-1)?.content ?? ''
   const earlier = said.length - 1
@@ -50,6 +52,23 @@ export function demoAnswer(messages: readonly Message[]): string {
   }
   const memory = earlier > 0 ? ` ${earlier} earlier messages came with it; the first was "${first}".` : ''
   return `[demo] You said "${input}".${memory}`
+}
+
+/** Asked for a summary, it says how many messages it was shown, and which was the first; undefined when it was not. */
+function demoSummary(messages: readonly Message[]): string | undefined {
+  const material =
+    /^(?:<summary_so_far>\n(.*)\n<\/summary_so_far>\n)?<conversation>\n(.*)\n<\/conversation>$/s
+  const [, before, turns] = material.exec(messages.at(-1)?.content ?? '') ?? []
+  if (turns === undefined) return undefined
+  const lines = turns.split(/\n(?=User: |Assistant: )/)
+  const first = lines[0]?.replace(/^User: /, '') ?? ''
+  const korean = /\p{Script=Hangul}/u.test(turns)
+  if (before !== undefined) {
+    return `${before} ${korean ? `그 뒤로 ${lines.length}개가 더 오갔습니다.` : `Then came ${lines.length} more.`}`
+  }
+  return korean
+    ? `[데모] 메시지 ${lines.length}개가 오갔고, 첫 메시지는 "${first}"입니다.`
+    : `[demo] ${lines.length} messages were said; the first was "${first}".`
 }
 
 async function route(request: IncomingMessage, reply: ServerResponse): Promise<void> {

@@ -21,6 +21,14 @@ it('tells of what came with it, instructions apart', () => {
   )
 })
 
+it('summarises what it is shown, on top of the summary before', () => {
+  const turns = '<conversation>\nUser: Hi\nAssistant: [demo] You\nsaid "Hi".\n</conversation>'
+  const first = '[demo] 2 messages were said; the first was "Hi".'
+  expect(demoAnswer([{ role: 'system', content: 'sum up' }, user(turns)])).toBe(first)
+  const again = `<summary_so_far>\n${first}\n</summary_so_far>\n${turns}`
+  expect(demoAnswer([user(again)])).toBe(`${first} Then came 2 more.`)
+})
+
 it('speaks the protocol of any other upstream, word by word', async () => {
   const demo = await startDemoModel()
   const limits = { connect: 1_000, firstToken: 5_000, idle: 5_000 }
