@@ -17,7 +17,7 @@ export const turnsIn = (text: string): number[] => [
 ]
 
 /** A summary that says which turns it stands for. */
-export function coverage(messages: readonly Message[]): string {
+function coverage(messages: readonly Message[]): string {
   const { before, turns } = material(messages)
   const [, to = '0'] = /turns 1 to (\d+)/.exec(before) ?? []
   const fresh = turnsIn(turns)

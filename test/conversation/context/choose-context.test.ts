@@ -1,5 +1,7 @@
+import fc from 'fast-check'
 import { expect, it, onTestFinished } from 'vitest'
-import { chooseContext } from '../../../src/conversation/context/choose-context.ts'
+import { chooseContext, mended } from '../../../src/conversation/context/choose-context.ts'
+import { steadyCut } from '../../../src/conversation/context/past-window.ts'
 import { uncounted } from '../../../src/conversation/context/sizes.ts'
 import { limitsOf } from '../../../src/conversation/model-limits.ts'
 import { openStorage } from '../../../src/storage/open-storage.ts'
@@ -49,4 +51,23 @@ it('counts what may not fit, newest first and no further than needed, and each m
   expect(await choose(1_000)).toEqual({ turns: fitting, counted: 2 * (fitting + 1) + 1 })
   await expect.poll(async () => (await choose(1_000)).counted).toBe(1)
   expect((await choose(1_000)).turns).toBe(fitting)
+})
+
+it('moves a cut by an eighth of the turns at most, to where it stays for some turns', () => {
+  fc.assert(
+    fc.property(fc.nat(10_000), fc.nat(10_000), (from, sent) => {
+      const cut = steadyCut(from, from + sent)
+      expect(cut).toBeGreaterThanOrEqual(from)
+      expect(cut - from).toBeLessThanOrEqual(sent / 8)
+    }),
+  )
+  const cuts = Array.from({ length: 32 }, (_, n) => steadyCut(100 + n, 200 + n))
+  expect(new Set(cuts).size).toBe(5)
+})
+
+it('sends an answer without a word as one that every API takes', () => {
+  expect(mended(uncounted('assistant', ''))).toBe(
+    JSON.stringify({ role: 'assistant', content: '(no answer)' }),
+  )
+  expect(mended(uncounted('user', ' '))).toBe(JSON.stringify({ role: 'user', content: ' ' }))
 })
