@@ -127,7 +127,13 @@ async function answer(
         return yield* answerOf(deps.upstreams, target, request, signal)
       } catch (error) {
         if (!mayShrink(error, context, shrinks) || live.begun) throw error
-        cap = shrinks + 1 < maxShrinks ? Math.floor((await countedPast(context, deps.countTokens)) / 4) : 0
+        const past = await countedPast(context, deps.countTokens)
+        cap = shrinks + 1 < maxShrinks ? Math.floor(past / 4) : 0
+        deps.calibration.refused(
+          target.name,
+          past + sizeOf({ ...context, past: [] }).tokens,
+          target.limits.window,
+        )
         const fields = { turn: claim.turnId, model: target.name, room: cap }
         deps.log.warn(fields, 'the upstream found the context too long: asking again with a shorter past')
       }

@@ -91,6 +91,7 @@ describe('what the model is sent', () => {
   it('is shortened when the upstream finds it too long all the same', async () => {
     const upstream = await startTranscriptUpstream()
     const client = clientOf((await startServer({ env: { OPENAI_BASE_URL: upstream.baseUrl } })).url)
+    await client.send('PATCH', '/defaults', { compaction: 'off' })
     for (let n = 0; n < 10; n++) await client.query('민수', `message ${n}`)
     const tooLong = { status: 400, body: '{"error":{"code":"context_length_exceeded","message":"too long"}}' }
     upstream.faults.push(tooLong)

@@ -24,6 +24,11 @@ export class Calibration {
     }
   }
 
+  /** Takes in that a context of `counted` tokens was too long for a window; a short one says nothing of its size. */
+  refused(model: string, counted: number, window: number): void {
+    if (counted * most >= window) this.learn(model, counted, window)
+  }
+
   /** The limits of a model in our tokens. */
   limits(model: string, { window, answer }: Limits): Limits {
     const ratio = this.#ratios.get(model) ?? 1

@@ -66,7 +66,7 @@ export async function contextFor(
 ): Promise<Context> {
   const request = { ...requestOf(deps, asked, target), cap }
   const context = await chooseContext(deps, state, request)
-  if (context.leftOut === 0 || asked.settings.compaction === 'off') return context
+  if (context.leftOut === 0 || cap !== undefined || asked.settings.compaction === 'off') return context
   deps.log.info({ conversation: state.conversation, turns: context.leftOut }, 'a turn waits for a summary')
   const plan = await planOf(deps, state, asked, request)
   const outcome = await untilAborted(deps.compactor.compact(state, plan), signal)

@@ -20,6 +20,14 @@ it('believes no count out of all proportion', () => {
   expect(calibration.limits('m', limits).window).toBe(2_000)
 })
 
+it('learns that a window is smaller than was thought, from a context that nearly filled it', () => {
+  const calibration = new Calibration()
+  calibration.refused('m', 1_000, 8_000)
+  expect(calibration.limits('m', limits)).toEqual(limits)
+  calibration.refused('m', 4_000, 8_000)
+  expect(calibration.limits('m', limits).window).toBe(4_000)
+})
+
 it('remembers so many models and no more', () => {
   const calibration = new Calibration()
   for (let n = 0; n <= 1_000; n++) calibration.learn(`m${n}`, 1, 2)
