@@ -129,6 +129,8 @@ export interface PastStore {
   history(key: ConversationKey, turns?: number, before?: string): AsyncIterable<readonly HistoryEntry[]>
   /** Erases the history and ends what was accepted before. */
   clear(key: ConversationKey, at: number): Promise<Cleared>
+  /** The same, and forgets the client with its settings. */
+  forget(key: ConversationKey, at: number): Promise<Cleared>
 }
 
 interface ClientStore {
@@ -142,6 +144,4 @@ interface ClientStore {
     tenant: string,
     page: { prefix: string; limit: number; cursor: string | undefined },
   ): Promise<ClientPage>
-  /** Forgets a client whose history is cleared. */
-  forget(key: ConversationKey): Promise<void>
 }

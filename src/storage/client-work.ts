@@ -77,10 +77,6 @@ export function* clients(
   return { clients: page, next: sizes.length > count && last !== undefined ? cursorOf(last) : undefined }
 }
 
-export function* forget({ tenant, client: name }: ConversationKey): Work<void> {
-  yield* all('DELETE FROM conversations WHERE tenant = ? AND client_name = ?', tenant, name)
-}
-
 function* client({ tenant, client: name }: ConversationKey): Work<Client | undefined> {
   const row = yield* first<ClientRow>(
     `SELECT ${clientColumns} FROM conversations WHERE tenant = ? AND client_name = ?`,

@@ -1,6 +1,6 @@
 import type { ConversationState } from '../client.ts'
 import type { PastItem, PastTurn } from '../conversation.ts'
-import type { PastStore } from '../store.ts'
+import type { Cleared, PastStore } from '../store.ts'
 
 /** From so many turns on a past is worth remembering: shorter ones are read in no time. */
 const worthIt = 64
@@ -53,6 +53,11 @@ export function rememberingPasts<S extends PastStore>(store: S): S {
     }
   }
 
+  const dropped = (cleared: Cleared): Cleared => {
+    if (cleared.conversation !== undefined) forget(cleared.conversation)
+    return cleared
+  }
+
   /** The past up to where the state knows it: what is missing at its end is read. */
   const upToDate = async (state: ConversationState, past: Past): Promise<Past> => {
     if (past.next < state.nextSeq) {
@@ -93,11 +98,8 @@ export function rememberingPasts<S extends PastStore>(store: S): S {
       }
       await store.keepCounts(state, counts)
     },
-    async clear(key, at) {
-      const cleared = await store.clear(key, at)
-      if (cleared.conversation !== undefined) forget(cleared.conversation)
-      return cleared
-    },
+    clear: async (key, at) => dropped(await store.clear(key, at)),
+    forget: async (key, at) => dropped(await store.forget(key, at)),
   }
 }
 
