@@ -209,6 +209,29 @@ export function clientContract(open: () => Promise<StoreUnderTest>): void {
     }
   })
 
+  it('takes no message with the settings of a client that was forgotten since they were read', async () => {
+    const { store } = await open()
+    const key = someone()
+    const early = turn(key, 'early')
+    await store.updateClient(key, { instructions: 'gone' }, 1)
+    const { conversation } = await stateOf(store, key)
+    await store.clear(key, 2)
+    expect(await store.accept({ ...turn(key, 'q'), conversation }, undefined)).toMatchObject({
+      existing: false,
+    })
+    await store.forget(key, 3)
+    const late = { ...turn(key, 'late'), settings: { instructions: 'gone' }, conversation }
+    for (const deadline of [undefined, 9]) {
+      await expect(store.accept(late, deadline)).rejects.toMatchObject({ code: 'history_deleted' })
+    }
+    expect([await clientOf(store, key), await store.turn(key.tenant, late.id)]).toEqual([
+      undefined,
+      undefined,
+    ])
+    expect(await store.accept(early, undefined)).toMatchObject({ existing: false })
+    await expect(store.accept(late, undefined)).rejects.toMatchObject({ code: 'history_deleted' })
+  })
+
   it('pins messages of a conversation, oldest first, and tells of every change', async () => {
     const { store } = await open()
     const [key, other] = [someone(), someone()]
