@@ -37,6 +37,8 @@ export interface AppDeps {
 }
 
 const maxBody = 1024 * 1024
+/** A name in a path may be as long as Node lets a request line be; its real limit is that of the domain. */
+const maxPath = 16 * 1024
 
 /** The HTTP server with all its routes, not yet listening. */
 export async function buildApp(deps: AppDeps): Promise<App> {
@@ -48,7 +50,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
     keepAliveTimeout: 65_000,
     requestTimeout: 60_000, // for the whole request to arrive
     return503OnClosing: false, // refuseWhenStopping says it in our words
-    routerOptions: { ignoreTrailingSlash: true },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: maxPath },
     frameworkErrors: handleError,
     clientErrorHandler: answerBrokenRequest,
   }).withTypeProvider<TypeBoxTypeProvider>()

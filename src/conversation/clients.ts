@@ -29,7 +29,7 @@ export class Clients {
   async read(key: ConversationKey): Promise<ShownClient> {
     const { client, defaults } = await this.#deps.store.settings(key)
     if (client === undefined) throw DaehwaError.of('not_found', { what: 'such client' })
-    return { client, model: await this.#modelOf(mergeSettings(defaults, client.settings)) }
+    return this.#show(client, defaults)
   }
 
   /** The ones last active first; `next` is the cursor of the page after this one. */
@@ -39,18 +39,14 @@ export class Clients {
   ): Promise<{ clients: ShownClient[]; next: string | undefined }> {
     const { clients, next } = await this.#deps.store.clients(tenant, page)
     const defaults = await this.defaults(tenant)
-    const show = async (client: Client) => ({
-      client,
-      model: await this.#modelOf(mergeSettings(defaults, client.settings)),
-    })
-    return { clients: await Promise.all(clients.map(show)), next }
+    return { clients: await Promise.all(clients.map((client) => this.#show(client, defaults))), next }
   }
 
   /** Changes settings; a client that is not there yet is made. @throws DaehwaError `model_not_found` */
   async update(key: ConversationKey, patch: SettingsPatch): Promise<ShownClient> {
     await this.#checkModels(patch)
-    await this.#deps.store.updateClient(key, patch, this.#deps.now())
-    return this.read(key)
+    const client = await this.#deps.store.updateClient(key, patch, this.#deps.now())
+    return this.#show(client, await this.defaults(key.tenant))
   }
 
   async defaults(tenant: string): Promise<Settings> {
@@ -63,11 +59,8 @@ export class Clients {
   }
 
   /** Erases a client: history, summaries and settings. Answers how many messages that were. */
-  async erase(key: ConversationKey): Promise<number> {
-    const messages = await this.#turns.clear(key)
-    await this.#deps.store.forget(key)
-    await this.#deps.store.scrub().catch(() => {}) // `clear` has told of it
-    return messages
+  erase(key: ConversationKey): Promise<number> {
+    return this.#turns.clear(key, 'client')
   }
 
   /** What its model would be sent now. */
@@ -109,7 +102,8 @@ export class Clients {
     }
   }
 
-  async #modelOf({ model }: Settings): Promise<string | undefined> {
-    return model ?? this.#deps.models.default().catch(() => undefined)
+  async #show(client: Client, defaults: Settings): Promise<ShownClient> {
+    const { model } = mergeSettings(defaults, client.settings)
+    return { client, model: model ?? (await this.#deps.models.default().catch(() => undefined)) }
   }
 }

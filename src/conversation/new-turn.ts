@@ -42,8 +42,9 @@ export async function newTurn(deps: NewTurnDeps, id: string, ask: Ask): Promise<
     if (name !== undefined) checkModelName(name)
   }
   const at = deps.now()
-  const { model, settings } = await settingsFor(deps, key, ask.settings)
-  const turn = { id, key, input: uncounted('user', input), model, settings, idempotency, at }
+  const held = await settingsFor(deps, key, ask.settings)
+  const { model, settings } = held
+  const turn = { id, key, input: uncounted('user', input), ...held, idempotency, at }
   const [target] = deps.models.targets(model, settings.fallback)
   checkSettings(generationOf(settings) ?? {}, target)
   await checkFits(requestOf(deps, turn, target), deps.countTokens)
@@ -55,10 +56,10 @@ export async function settingsFor(
   { store, models }: { store: Store; models: Models },
   key: ConversationKey,
   own?: Settings,
-): Promise<{ model: string; settings: Settings }> {
+): Promise<Pick<NewTurn, 'model' | 'settings' | 'conversation'>> {
   const { client, defaults } = await store.settings(key)
   const { model = await models.default(), ...settings } = mergeSettings(defaults, client?.settings, own)
-  return { model, settings }
+  return { model, settings, conversation: client?.state.conversation }
 }
 
 /** The record of a turn that has only been accepted. */

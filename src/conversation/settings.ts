@@ -1,3 +1,5 @@
+import { invalid } from './errors.ts'
+
 /** What a model is told about how to answer. Names and ranges are those of OpenAI's API. */
 export interface Generation {
   readonly temperature?: number | undefined
@@ -34,8 +36,16 @@ export interface Settings extends Generation {
 }
 
 /** A change of settings as in RFC 7396 (JSON Merge Patch): null takes a setting back. */
-export type SettingsPatch = { readonly [K in keyof Settings]: Settings[K] | null }
+export type SettingsPatch = {
+  readonly [K in keyof Omit<Settings, 'metadata'>]: Settings[K] | null
+} & { readonly metadata?: MetadataPatch }
 
+type MetadataPatch = Readonly<Record<string, string | null>> | null | undefined
+
+/** How many notes a client may have. */
+const maxMetadata = 16
+
+/** @throws DaehwaError `invalid_request` when there would be too many notes */
 export function patchSettings(settings: Settings, patch: SettingsPatch): Settings {
   const merged = { ...settings, ...patch, metadata: patchMetadata(settings.metadata, patch.metadata) }
   return withoutGaps(merged) as Settings
@@ -51,12 +61,16 @@ export function generationOf(settings: Settings): Generation | undefined {
   return set.length === 0 ? undefined : Object.fromEntries(set.map((name) => [name, settings[name]]))
 }
 
-type Metadata = Settings['metadata'] | null
-
-function patchMetadata(metadata: Metadata, patch: Metadata): Metadata {
+function patchMetadata(metadata: Settings['metadata'], patch: MetadataPatch): Settings['metadata'] {
   if (patch === undefined || patch === null) return patch === null ? undefined : metadata
   const merged = withoutGaps({ ...metadata, ...patch }) as Record<string, string>
-  return Object.keys(merged).length === 0 ? undefined : merged
+  const count = Object.keys(merged).length
+  if (count > maxMetadata) {
+    throw invalid(
+      `'metadata' would have ${count} entries, and may have ${maxMetadata}. Take one back with null.`,
+    )
+  }
+  return count === 0 ? undefined : merged
 }
 
 const withoutGaps = (object: object): object =>

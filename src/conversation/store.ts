@@ -20,13 +20,15 @@ export interface NewTurn {
   readonly input: Fragment
   readonly model: string
   readonly settings: Settings
+  /** The conversation of the client whose settings these are; undefined where there was none. */
+  readonly conversation?: string | undefined
   readonly idempotency: Idempotency | undefined
   /** Unix milliseconds. */
   readonly at: number
 }
 
 /** A turn that was accepted and not yet claimed when the server ended. */
-export type QueuedTurn = Omit<NewTurn, 'idempotency'>
+export type QueuedTurn = Omit<NewTurn, 'idempotency' | 'conversation'>
 
 /** What makes a repeated request the same one: the caller's key, and a digest of all that was asked. */
 export interface Idempotency {
@@ -78,7 +80,8 @@ interface TurnStore {
   /**
    * Keeps a turn before anything goes upstream: as `queued`, or, with a deadline, claimed in the same moment for a
    * turn that waits for nobody. A key of the last 24 hours stands for the turn that it made; when that failed and
-   * may be tried again, it is kept anew under its old id. Throws `idempotency_key_reused`.
+   * may be tried again, it is kept anew under its old id. Throws `idempotency_key_reused`, and `history_deleted` when
+   * the client whose settings it has is forgotten.
    */
   accept(turn: NewTurn, deadline: number | undefined): Promise<Accepted>
   /** The turn that a key of the last 24 hours stands for, and that would be joined. Throws `idempotency_key_reused`. */
@@ -131,6 +134,8 @@ export interface PastStore {
   history(key: ConversationKey, turns?: number, before?: string): AsyncIterable<readonly HistoryEntry[]>
   /** Erases the history and ends what was accepted before. */
   clear(key: ConversationKey, at: number): Promise<Cleared>
+  /** The same, and forgets the client with its settings. */
+  forget(key: ConversationKey, at: number): Promise<Cleared>
 }
 
 interface ClientStore {
@@ -144,6 +149,4 @@ interface ClientStore {
     tenant: string,
     page: { prefix: string; limit: number; cursor: string | undefined },
   ): Promise<ClientPage>
-  /** Forgets a client whose history is cleared. */
-  forget(key: ConversationKey): Promise<void>
 }

@@ -98,10 +98,11 @@ export class Turns {
     return turn.ended
   }
 
-  /** Erases a history. What is being answered for it is stopped and never enters it. */
-  async clear(key: ConversationKey): Promise<number> {
+  /** Erases a history, or a whole client. What is being answered for it is stopped and never enters it. */
+  async clear(key: ConversationKey, what: 'history' | 'client' = 'history'): Promise<number> {
     const { store, now, log } = this.#deps
-    const { messages, turns, conversation } = await store.clear(key, now())
+    const erase = what === 'client' ? store.forget : store.clear
+    const { messages, turns, conversation } = await erase(key, now())
     if (conversation !== undefined) this.#deps.compactor.cancel(conversation)
     for (const id of turns) this.#visits.get(id)?.abort.abort(DaehwaError.of('history_deleted'))
     await store.scrub().catch((error: unknown) => {

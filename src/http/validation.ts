@@ -20,8 +20,9 @@ export function describeValidation(
 ): string {
   const where = part === 'querystring' ? 'query string' : (part ?? 'request')
   const [error] = errors as readonly ErrorObject[]
-  const name = error?.instancePath.slice(1).replaceAll('/', '.') ?? ''
-  const subject = name === '' ? `The ${where}` : `'${name}'`
+  const name = pathOf(error?.instancePath ?? '')
+  const place = name === '' ? `The ${where}` : `'${name}'`
+  const subject = error?.propertyName === undefined ? place : `A key of ${place}`
   return `${problemOf(error, subject, where)} ${exampleOf(schema, part)}`.trim()
 }
 
@@ -35,15 +36,30 @@ function problemOf(error: ErrorObject | undefined, subject: string, where: strin
       return `${subject} must be ${withArticle(String(params['type']))}, and is ${kindOf(error.data)}.`
     case 'additionalProperties':
       return `${subject} has '${String(params['additionalProperty'])}', which is nothing that can be set here.`
+    case 'enum':
+      return `${subject} must be one of ${(params['allowedValues'] as unknown[]).join(', ')}.`
     case 'minLength':
       return `${subject} is empty.`
+    case 'maxLength':
+      return `${subject} must have at most ${String(params['limit'])} characters.`
+    case 'minItems':
+    case 'maxItems':
+      return `${subject} must have ${boundOf(error.keyword)} ${entries(params['limit'])}.`
     case 'minimum':
     case 'maximum':
-      return `${subject} must be at ${error.keyword === 'minimum' ? 'least' : 'most'} ${String(params['limit'])}.`
+      return `${subject} must be ${boundOf(error.keyword)} ${String(params['limit'])}.`
     default:
       return `${subject} ${error?.message ?? 'is not as the schema says'}.`
   }
 }
+
+/** A JSON Pointer (RFC 6901) as people write it. */
+const pathOf = (pointer: string): string =>
+  pointer.slice(1).replaceAll('/', '.').replaceAll('~1', '/').replaceAll('~0', '~')
+
+const boundOf = (keyword: string): string => (keyword.startsWith('min') ? 'at least' : 'at most')
+
+const entries = (limit: unknown): string => `${String(limit)} ${limit === 1 ? 'entry' : 'entries'}`
 
 /** What a right request looks like, from the `examples` of its schema. */
 function exampleOf(schema: unknown, part: string | undefined): string {

@@ -21,6 +21,7 @@ export function* accept(turn: NewTurn, deadline: number | undefined): Work<Accep
   }
   const kept = { ...turn, id }
   const conversation = yield* openConversation(kept, deadline !== undefined)
+  if ((turn.conversation ?? conversation.id) !== conversation.id) throw DaehwaError.of('history_deleted')
   yield* insertTurn(kept, turn.id, conversation, deadline)
   const claim = deadline === undefined ? undefined : toClaim(key.tenant, id, conversation)
   return { existing: false, turnId: id, claim }

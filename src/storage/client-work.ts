@@ -1,4 +1,5 @@
 import type { Client, ClientPage } from '../conversation/client.ts'
+import { countThatFit } from '../conversation/context/context-window.ts'
 import type { ConversationKey } from '../conversation/conversation.ts'
 import { type ErrorCode, invalid } from '../conversation/errors.ts'
 import { newId } from '../conversation/ids.ts'
@@ -38,6 +39,9 @@ export function* updateDefaults(tenant: string, patch: SettingsPatch, at: number
   return merged
 }
 
+/** How much of settings a page may hold; instructions can be long. */
+const pageBytes = 4 * 1024 * 1024
+
 /** The place after which a page begins: where the last one ended, and the name there. */
 const cursorOf = ({ activeAt, name }: Client): string =>
   Buffer.from(JSON.stringify([activeAt, name])).toString('base64url')
@@ -57,18 +61,20 @@ export function* clients(
     conditions.push('substr(client_name, 1, ?) = ?')
     values.push([...prefix].length, prefix)
   }
-  const rows = yield* all<ClientRow>(
-    `SELECT ${clientColumns} FROM conversations WHERE ${conditions.join(' AND ')}
-     ORDER BY updated_at DESC, client_name DESC LIMIT ?`,
+  const found = `FROM conversations WHERE ${conditions.join(' AND ')} ORDER BY updated_at DESC, client_name DESC LIMIT ?`
+  const sizes = yield* all<{ size: number }>(
+    `SELECT coalesce(octet_length(settings), 0) AS size ${found}`,
     ...[...values, limit + 1],
   )
-  const page = rows.slice(0, limit).map((row) => toClient(tenant, row))
+  const fitting = countThatFit(
+    pageBytes,
+    sizes.map(({ size }) => [size]),
+  )
+  const count = Math.min(limit, Math.max(1, fitting))
+  const rows = yield* all<ClientRow>(`SELECT ${clientColumns} ${found}`, ...[...values, count])
+  const page = rows.map((row) => toClient(tenant, row))
   const last = page.at(-1)
-  return { clients: page, next: rows.length > limit && last !== undefined ? cursorOf(last) : undefined }
-}
-
-export function* forget({ tenant, client: name }: ConversationKey): Work<void> {
-  yield* all('DELETE FROM conversations WHERE tenant = ? AND client_name = ?', tenant, name)
+  return { clients: page, next: sizes.length > count && last !== undefined ? cursorOf(last) : undefined }
 }
 
 function* client({ tenant, client: name }: ConversationKey): Work<Client | undefined> {
@@ -112,10 +118,13 @@ const toClient = (tenant: string, row: ClientRow): Client => ({
   compactionError: row.compaction_error ?? undefined,
 })
 
+const isTime = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value)
+
 function readCursor(cursor: string): [at: number, name: string] {
   try {
     const [at, name]: unknown[] = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    if (typeof at === 'number' && typeof name === 'string' && !name.includes('\0')) return [at, name]
+    if (isTime(at) && typeof name === 'string' && !name.includes('\0') && name.isWellFormed())
+      return [at, name]
   } catch {
     // Said below.
   }

@@ -80,6 +80,12 @@ export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cl
   return { messages: counted?.count ?? 0, turns: ended.map((turn) => turn.id), conversation: id }
 }
 
+export function* forget(key: ConversationKey, at: number): Work<Cleared> {
+  const cleared = yield* clear(key, at)
+  yield* all('DELETE FROM conversations WHERE tenant = ? AND client_name = ?', key.tenant, key.client)
+  return cleared
+}
+
 interface HistoryRow {
   readonly id: string
   readonly turn_id: string

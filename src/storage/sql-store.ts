@@ -35,7 +35,7 @@ export function sqlStore(database: Database): Store {
     updateClient: (key, patch, at) => database.write(() => client.updateClient(key, patch, at)),
     updateDefaults: (tenant, patch, at) => database.write(() => client.updateDefaults(tenant, patch, at)),
     clients: (tenant, page) => database.read(() => client.clients(tenant, page)),
-    forget: (key) => database.write(() => client.forget(key)),
+    forget: (key, at) => database.write(() => history.forget(key, at)),
     async *history(key, turns, before) {
       let range = await database.read(() => history.historyRange(key, turns, before))
       while (range !== undefined && range.from < range.to) {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { ConversationKey } from '../../src/conversation/conversation.ts'
 import type { Claim, Store } from '../../src/conversation/store.ts'
 import { historyOf } from '../support/history-of.ts'
+import { clientContract } from './client-contract.ts'
 import { answer, begin, commit, contents, failure, finish, someone, turn } from './samples.ts'
 import { turnContract } from './turn-contract.ts'
 
@@ -275,6 +276,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     })
 
     turnContract(open)
+    clientContract(open)
 
     it('answers a ping', async () => {
       await expect((await open()).store.ping()).resolves.toBeUndefined()

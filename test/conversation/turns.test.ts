@@ -54,6 +54,30 @@ it('drops an answer when somebody else has cleared the history before it was kep
   expect(await historyOf(store, key)).toEqual([])
 })
 
+it('refuses a message whose settings were read before its client was erased', async () => {
+  const store = await open()
+  await store.updateClient(key, { instructions: 'gone' }, 1)
+  const asked: string[] = []
+  const turns = turnsOver(
+    {
+      ...store,
+      async settings(of) {
+        const settings = await store.settings(of)
+        if (settings.client !== undefined) await store.forget(key, 2)
+        return settings
+      },
+    },
+    (request) => {
+      asked.push(...request.messages)
+      return say('hello')
+    },
+  )
+  await expect(ask(turns, { key, input: 'hi' })).rejects.toMatchObject({ code: 'history_deleted' })
+  expect((await store.settings(key)).client).toBeUndefined()
+  expect(await ask(turns, { key, input: 'hi' })).toBe('hello')
+  expect(asked).toHaveLength(1)
+})
+
 it('gives what runs its time to finish, and then ends it and all that waits', async () => {
   const store = await open()
   const turns = turnsOver(store, hang)

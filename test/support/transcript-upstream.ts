@@ -17,6 +17,8 @@ export interface Message {
 interface JournalEntry {
   readonly model: string
   readonly messages: readonly Message[]
+  /** All of it, `model` and `messages` too. */
+  readonly body: Readonly<Record<string, unknown>>
   readonly headers: IncomingHttpHeaders
   readonly url: string
   /** How its connection ended before it was answered, if it did. */
@@ -128,8 +130,9 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
       const data = upstream.models.map((id) => ({ id, object: 'model', created: 1, owned_by: 'test' }))
       return void reply.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ data }))
     }
-    const { model, messages } = (await json(request)) as { model: string; messages: Message[] }
-    const entry: JournalEntry = { model, messages, headers: request.headers, url, closedEarly: false }
+    const body = (await json(request)) as { model: string; messages: Message[] }
+    const { model, messages } = body
+    const entry = { model, messages, body: { ...body }, headers: request.headers, url, closedEarly: false }
     journal.push(entry)
     appendFileSync(journalFile, `${JSON.stringify({ at: Date.now(), model, messages })}\n`)
     reply.once('close', () => {

@@ -1,6 +1,6 @@
 import type { ConversationState } from '../client.ts'
 import type { PastItem, PastTurn } from '../conversation.ts'
-import type { PastStore } from '../store.ts'
+import type { Cleared, PastStore } from '../store.ts'
 import { tokensOf } from './sizes.ts'
 
 /** From so many turns on a past is worth remembering: shorter ones are read in no time. */
@@ -54,6 +54,11 @@ export function rememberingPasts<S extends PastStore>(store: S): S {
     }
   }
 
+  const dropped = (cleared: Cleared): Cleared => {
+    if (cleared.conversation !== undefined) forget(cleared.conversation)
+    return cleared
+  }
+
   /** The past up to where the state knows it: what is missing at its end is read. */
   const upToDate = async (state: ConversationState, past: Past): Promise<Past> => {
     if (past.next < state.nextSeq) {
@@ -100,11 +105,8 @@ export function rememberingPasts<S extends PastStore>(store: S): S {
       }
       await store.keepCounts(state, counts)
     },
-    async clear(key, at) {
-      const cleared = await store.clear(key, at)
-      if (cleared.conversation !== undefined) forget(cleared.conversation)
-      return cleared
-    },
+    clear: async (key, at) => dropped(await store.clear(key, at)),
+    forget: async (key, at) => dropped(await store.forget(key, at)),
   }
 }
 

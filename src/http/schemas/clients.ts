@@ -1,6 +1,6 @@
 import { type TProperties, type TSchema, Type } from 'typebox'
 import { errorResponses } from './errors.ts'
-import { clientSettings } from './settings.ts'
+import { clientSettings, metadataOf } from './settings.ts'
 
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
@@ -20,7 +20,7 @@ const SettingsPatch = Type.Object(
     compaction: Type.Optional(nullable(clientSettings.compaction)),
     compact_at: Type.Optional(nullable(clientSettings.compact_at)),
     summary_model: Type.Optional(nullable(clientSettings.summary_model)),
-    metadata: Type.Optional(nullable(clientSettings.metadata)),
+    metadata: Type.Optional(nullable(metadataOf(nullable(Type.String({ maxLength: 512 }))))),
   },
   { additionalProperties: false, examples: [{ instructions: 'Answer in one sentence.', temperature: 0.3 }] },
 )
@@ -97,7 +97,9 @@ export const listClientsSchema = {
   ...{ operationId: 'listClients', tags, summary: 'The clients, the ones last active first' },
   querystring: Type.Object({
     prefix: Type.Optional(Type.String({ description: 'Only names that begin so' })),
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, description: 'How many (default 50)' })),
+    limit: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 1_000, description: 'At most so many (default 50)' }),
+    ),
     cursor: Type.Optional(Type.String({ minLength: 1, description: 'The `next` of the page before' })),
   }),
   response: {

@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { type TSchema, Type } from 'typebox'
 
 /** In full it is checked by the domain. */
 const name = (description: string) => Type.String({ description })
@@ -26,6 +26,15 @@ export const turnSettings = {
   }),
 }
 
+/** Notes with such values. (TypeBox leaves out what it is told of the keys of a record, and keys with a line break.) */
+export function metadataOf<T extends TSchema>(value: T) {
+  return Type.Record(Type.String(), value, {
+    additionalProperties: value,
+    propertyNames: { minLength: 1, maxLength: 64 },
+    description: 'Notes of your own, 16 at most; they are never sent to a model',
+  })
+}
+
 /** Settings that make sense for a client alone. */
 export const clientSettings = {
   ...turnSettings,
@@ -40,8 +49,5 @@ export const clientSettings = {
     description: 'How full the window may get before that: a fraction of it (default 0.8)',
   }),
   summary_model: name('The model that summarises; without it the one that answers'),
-  metadata: Type.Record(Type.String({ minLength: 1, maxLength: 64 }), Type.String({ maxLength: 512 }), {
-    maxProperties: 16,
-    description: 'Notes of your own; they are never sent to a model',
-  }),
+  metadata: metadataOf(Type.String({ maxLength: 512 })),
 }
