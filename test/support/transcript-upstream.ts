@@ -3,7 +3,7 @@ import { appendFileSync } from 'node:fs'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
-import { json } from 'node:stream/consumers'
+import { text } from 'node:stream/consumers'
 import { setTimeout as wait } from 'node:timers/promises'
 import { onTestFinished } from 'vitest'
 import { temporaryDir } from './start-server.ts'
@@ -16,6 +16,8 @@ export interface Message {
 /** One request as it arrived. */
 interface JournalEntry {
   readonly model: string
+  /** Byte for byte. */
+  readonly body: string
   readonly messages: readonly Message[]
   readonly headers: IncomingHttpHeaders
   readonly url: string
@@ -65,6 +67,8 @@ export interface TranscriptUpstream {
   models: string[] | undefined
   /** Faults for the next requests, first in, first out. */
   readonly faults: Fault[]
+  /** Chooses the fault of a request by its address; where it chooses none, `faults` do. */
+  faultAt: (url: string) => Fault | undefined
   /** Resolves when so many requests have arrived. */
   arrived(count: number): Promise<void>
   stop(): Promise<void>
@@ -105,6 +109,7 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
     journalFile,
     lists: [],
     faults,
+    faultAt: () => undefined,
     models: ['transcript', 'other'],
     connections: () => connections,
     async arrived(count) {
@@ -125,14 +130,15 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
       const data = upstream.models.map((id) => ({ id, object: 'model', created: 1, owned_by: 'test' }))
       return void reply.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ data }))
     }
-    const { model, messages } = (await json(request)) as { model: string; messages: Message[] }
-    const entry: JournalEntry = { model, messages, headers: request.headers, url, closedEarly: false }
+    const body = await text(request)
+    const { model, messages } = JSON.parse(body) as { model: string; messages: Message[] }
+    const entry: JournalEntry = { model, messages, body, headers: request.headers, url, closedEarly: false }
     journal.push(entry)
     appendFileSync(journalFile, `${JSON.stringify({ at: Date.now(), model, messages })}\n`)
     reply.once('close', () => {
       entry.closedEarly = !reply.writableFinished
     })
-    await answer(reply, entry, faults.shift() ?? {})
+    await answer(reply, entry, upstream.faultAt(url) ?? faults.shift() ?? {})
   }
 
   await upstream.startAgain()
