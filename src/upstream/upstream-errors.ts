@@ -47,7 +47,7 @@ export function refusal(
   const failed = DaehwaError.of('upstream_error', {
     detail: `it answered with status ${status}${word ? ` (${word})` : ''}`,
   })
-  return status >= 500 ? failed.after(1) : failed // what is refused as it is would be refused again
+  return status >= 500 ? failed.after(1) : failed.asRefusal() // what is refused as it is would be refused again
 }
 
 /** The error that an upstream put into a stream that had begun with status 200. */
