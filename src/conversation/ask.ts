@@ -68,10 +68,14 @@ function tell(log: Log, { name: model, upstream }: Target, code: ErrorCode): voi
   else log.warn({ model, upstream, code }, 'a model does not answer')
 }
 
+/** Which model of a chain answered, to be kept. It holds for this chain alone: one that was changed begins anew. */
+export const servedMark = (chain: readonly Target[], { name }: Target): string =>
+  [...chain.map((target) => target.name), name].join('\n')
+
 /** Puts the one that answered last first, so that a conversation stays where its prompt cache is. */
-export function preferring(targets: readonly Target[], servedBy: string | undefined): readonly Target[] {
-  const last = targets.find(({ name }) => name === servedBy)
-  return last === undefined ? targets : [last, ...targets.filter((target) => target !== last)]
+export function preferring(chain: readonly Target[], mark: string | undefined): readonly Target[] {
+  const last = chain.find((target) => servedMark(chain, target) === mark)
+  return last === undefined ? chain : [last, ...chain.filter((target) => target !== last)]
 }
 
 export function answerOf(

@@ -1,4 +1,4 @@
-import { answerOf, firstThatAnswers, preferring, type Upstreams } from './ask.ts'
+import { answerOf, firstThatAnswers, preferring, servedMark, type Upstreams } from './ask.ts'
 import { type Context, messagesOf, sizeOf } from './context/choose-context.ts'
 import { exact, uncounted } from './context/sizes.ts'
 import { type Asked, compactWhenFull, contextFor, type TurnContextDeps } from './context/turn-context.ts'
@@ -137,7 +137,7 @@ async function answer(
   const finish = await collect(firstThatAnswers(targets, chain[0], attempt, deps.log, signal), live)
   if (last === undefined) throw new Error('a turn was answered by nobody')
   learn(deps, last.target, last.context, finish)
-  return { ...last, finish, servedBy: chain.length > 1 ? last.target.name : undefined }
+  return { ...last, finish, servedBy: chain.length > 1 ? servedMark(chain, last.target) : undefined }
 }
 
 /** Hands the pieces of an answer to the turn's followers. An answer over 8 MiB is cut there, and says so. */

@@ -292,6 +292,22 @@ describe('a conversation', () => {
     })
   })
 
+  it('goes to the first model of a chain that its operator has changed', async () => {
+    const { file, server, servedBy } = await startChain()
+    expect(await servedBy('minsu')).toBe('a/transcript')
+    await server.end('SIGTERM')
+    const changed = { ...file, aliases: { smart: ['c/transcript', 'a/transcript'] } }
+    const again = await startServer({ dataDir: folderWith(changed, server.dataDir) })
+    expect((await clientOf(again.url).query('minsu', 'hi')).body.model).toBe('c/transcript')
+  })
+
+  it('does not stay with a model that one message alone asked for', async () => {
+    const { servedBy } = await startChain()
+    const once = { model: 'b/transcript', fallback: ['a/transcript', 'c/transcript'] }
+    expect(await servedBy('minsu', once)).toBe('b/transcript')
+    expect(await servedBy('minsu')).toBe('a/transcript')
+  })
+
   it('leaves a stand-in that cannot take a message which its own model can', async () => {
     const { a, b, c, client, servedBy, asked } = await startChain({
       extra: { b: { models: { transcript: { window: 512 } } } },
