@@ -74,8 +74,15 @@ export const servedMark = (chain: readonly Target[], { name }: Target): string =
 
 /** Puts the one that answered last first, so that a conversation stays where its prompt cache is. */
 export function preferring(chain: readonly Target[], mark: string | undefined): readonly Target[] {
-  const last = chain.find((target) => servedMark(chain, target) === mark)
-  return last === undefined ? chain : [last, ...chain.filter((target) => target !== last)]
+  return startingWith(chain, (target) => servedMark(chain, target) === mark)
+}
+
+export function startingWith(
+  chain: readonly Target[],
+  isFirst: (target: Target) => boolean,
+): readonly Target[] {
+  const first = chain.find(isFirst)
+  return first === undefined ? chain : [first, ...chain.filter((target) => target !== first)]
 }
 
 export function answerOf(

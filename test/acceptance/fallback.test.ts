@@ -432,6 +432,19 @@ describe('a model that stands in', () => {
     expect(sent[0]?.role).toBe('user')
   })
 
+  it('makes the summary that it needs for its window itself', async () => {
+    const { a, b, c, client } = await startChain({
+      extra: { b: { models: { transcript: { window: 1_024 } } } },
+    })
+    for (let n = 0; n < 12; n++) await client.query('minsu', `${n} ${'word '.repeat(60)}`)
+    a.faultAt = () => refused
+    const reply = await client.query('minsu', 'now')
+    expect([reply.status, reply.body.model]).toEqual([200, 'b/transcript'])
+    expect((await client.send('GET', '/clients/minsu')).body.summarised_turns).toBeGreaterThan(5)
+    expect([a.journal.length, c.journal.length]).toEqual([13, 0])
+    expect(b.journal.length).toBeGreaterThan(1)
+  })
+
   it('is not sent the settings that it does not take; of the first one they are refused', async () => {
     const { a, b, client, servedBy, asked } = await startChain({
       extra: {
