@@ -69,9 +69,7 @@ export function networkError(error: unknown): DaehwaError | undefined {
   if (record(error)['name'] === 'HTTPParserError') return notHttp()
   if (code === undefined) return undefined
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT') {
-    return DaehwaError.of('upstream_timeout', {
-      detail: 'no connection within the time for it',
-    }).after(1)
+    return DaehwaError.of('upstream_timeout', { detail: 'no connection within the time for it' })
   }
   if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_ABORTED') {
     return DaehwaError.of('upstream_bad_response', { detail: 'the connection broke off' }).after(1)
