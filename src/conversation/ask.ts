@@ -6,7 +6,7 @@ import type { Generation } from './settings.ts'
 /** By the names of `Target.upstream`. */
 export type Upstreams = ReadonlyMap<string, Upstream>
 
-/** What lies with the upstream, so that another one may do better; the rest lies with the request. */
+/** What lies with the upstream, so that another one may do better. */
 const upstreamsOwn: ReadonlySet<ErrorCode> = new Set([
   'upstream_rate_limited',
   'upstream_quota',
@@ -17,14 +17,24 @@ const upstreamsOwn: ReadonlySet<ErrorCode> = new Set([
   'upstream_auth',
 ])
 
+/** What lies with the request: said by a model that stands in, it speaks of that one alone. */
+const requestsOwn: ReadonlySet<ErrorCode> = new Set([
+  'context_length_exceeded',
+  'model_not_found',
+  'invalid_request',
+])
+
 /**
- * Asks one model after the other until one begins to answer: from its first event on there is no other. The error is
- * the last one that lay with an upstream.
+ * Asks one model after the other until one begins to answer: from its first event on there is no other, and neither
+ * when `signal` has aborted. What `own`, the model that was chosen, has against the request holds; stand-ins that cannot
+ * take it are passed over. The error is the last one that lay with an upstream.
  */
 export async function* firstThatAnswers(
   targets: readonly Target[],
+  own: Target,
   attempt: (target: Target) => AsyncGenerator<ModelEvent, void, undefined>,
   log: Log,
+  signal: AbortSignal,
 ): AsyncGenerator<ModelEvent, void, undefined> {
   let trouble: unknown
   for (const target of targets) {
@@ -36,28 +46,43 @@ export async function* firstThatAnswers(
       }
       return
     } catch (error) {
-      // A model further on that could not take the request says nothing of why the first one failed.
-      if (begun || (trouble === undefined && !upstreamsOwn.has(codeOf(error)))) throw error
-      if (upstreamsOwn.has(codeOf(error))) trouble = error
-      else if (!skips.has(codeOf(error))) throw error
-      const { name, upstream } = target
-      log.warn({ model: name, upstream, code: codeOf(error) }, 'a model does not answer')
+      signal.throwIfAborted()
+      if (begun) throw error
+      if (liesWithUpstream(error)) trouble = error
+      else if (target.name === own.name || !liesWithRequest(error)) throw error
+      tell(log, target, codeOf(error))
     }
   }
   throw trouble
 }
 
-/** For what a later model of a chain is passed over. */
-const skips: ReadonlySet<ErrorCode> = new Set([
-  'context_length_exceeded',
-  'model_not_found',
-  'invalid_request',
-])
+const liesWithUpstream = (error: unknown): boolean => upstreamsOwn.has(codeOf(error)) && !isRefusal(error)
+
+const liesWithRequest = (error: unknown): boolean => requestsOwn.has(codeOf(error)) || isRefusal(error)
+
+const isRefusal = (error: unknown): boolean => error instanceof DaehwaError && error.refusal
+
+function tell(log: Log, { name: model, upstream }: Target, code: ErrorCode): void {
+  // Who is answered by a stand-in notices nothing, and a wrong key does not pass by itself.
+  if (code === 'upstream_auth') log.error({ model, upstream, code }, 'an upstream refuses its key')
+  else log.warn({ model, upstream, code }, 'a model does not answer')
+}
+
+/** Which model of a chain answered, to be kept. It holds for this chain alone: one that was changed begins anew. */
+export const servedMark = (chain: readonly Target[], { name }: Target): string =>
+  [...chain.map((target) => target.name), name].join('\n')
 
 /** Puts the one that answered last first, so that a conversation stays where its prompt cache is. */
-export function preferring(targets: readonly Target[], servedBy: string | undefined): readonly Target[] {
-  const last = targets.find(({ name }) => name === servedBy)
-  return last === undefined ? targets : [last, ...targets.filter((target) => target !== last)]
+export function preferring(chain: readonly Target[], mark: string | undefined): readonly Target[] {
+  return startingWith(chain, (target) => servedMark(chain, target) === mark)
+}
+
+export function startingWith(
+  chain: readonly Target[],
+  isFirst: (target: Target) => boolean,
+): readonly Target[] {
+  const first = chain.find(isFirst)
+  return first === undefined ? chain : [first, ...chain.filter((target) => target !== first)]
 }
 
 export function answerOf(

@@ -12,7 +12,7 @@ export interface ConversationState {
   readonly compactedTo: number
   /** Grows with every change of what is pinned; 0 while nothing ever was. */
   readonly pins: number
-  /** The model of a fallback chain that answered last. */
+  /** Which model of which fallback chain answered last. */
   readonly servedBy: string | undefined
 }
 

@@ -63,6 +63,8 @@ export class DaehwaError extends Error {
   override readonly name = 'DaehwaError'
   readonly code: ErrorCode
   retryAfter: number | undefined
+  /** Whether an upstream refuses what was asked, though no code says why: nobody else would take it. */
+  refusal = false
 
   private constructor(code: ErrorCode, message: string) {
     super(message)
@@ -84,6 +86,12 @@ export class DaehwaError extends Error {
   /** Sets `retryAfter` in whole seconds, at least 1. */
   after(seconds: number): this {
     this.retryAfter = Math.max(1, Math.ceil(seconds))
+    return this
+  }
+
+  /** Sets `refusal`. */
+  asRefusal(): this {
+    this.refusal = true
     return this
   }
 }

@@ -1,4 +1,4 @@
-import { answerOf, firstThatAnswers, preferring, type Upstreams } from './ask.ts'
+import { answerOf, firstThatAnswers, preferring, servedMark, type Upstreams } from './ask.ts'
 import { type Context, messagesOf, sizeOf } from './context/choose-context.ts'
 import { exact, uncounted } from './context/sizes.ts'
 import { type Asked, compactWhenFull, contextFor, type TurnContextDeps } from './context/turn-context.ts'
@@ -78,8 +78,8 @@ interface Served {
   readonly finish: Finish
   readonly target: Target
   readonly context: Context
-  /** Whether another one of a chain could have given it. */
-  readonly chosen: boolean
+  /** Undefined where no other one could have given it. */
+  readonly servedBy: string | undefined
 }
 
 async function commit(
@@ -87,7 +87,7 @@ async function commit(
   claim: Claim,
   live: LiveTurn,
   asked: Asked,
-  { finish, target, context, chosen }: Served,
+  { finish, target, context, servedBy }: Served,
 ): Promise<TurnRecord> {
   const { store, now, log } = deps
   const { incomplete, usage } = finish
@@ -95,7 +95,7 @@ async function commit(
   const model = prefix + (finish.model ?? target.model)
   const status = incomplete === undefined ? 'completed' : 'incomplete'
   const record = { ...live.record, ...live.output, status, incomplete, usage, model, endedAt: now() } as const
-  const items = { answer: uncounted('assistant', record.text), servedBy: chosen ? target.name : undefined }
+  const items = { answer: uncounted('assistant', record.text), servedBy }
   if (!(await store.commit(claim, record, items)))
     return failed(live, DaehwaError.of('history_deleted'), now())
   const grown = { ...claim, nextSeq: claim.nextSeq + 1 }
@@ -115,8 +115,8 @@ async function answer(
   asked: Asked,
   signal: AbortSignal,
 ): Promise<Served> {
-  const targets = preferring(deps.models.targets(asked.model, asked.settings.fallback), claim.servedBy)
-  let last: Omit<Served, 'finish' | 'chosen'> | undefined
+  const chain = deps.models.targets(asked.model, asked.settings.fallback)
+  let last: Pick<Served, 'target' | 'context'> | undefined
   const attempt = async function* (target: Target) {
     for (let shrinks = 0, cap: number | undefined; ; shrinks++) {
       const context = await contextFor(deps, claim, asked, target, cap, signal)
@@ -139,10 +139,11 @@ async function answer(
       }
     }
   }
-  const finish = await collect(firstThatAnswers(targets, attempt, deps.log), live)
+  const targets = preferring(chain, claim.servedBy)
+  const finish = await collect(firstThatAnswers(targets, chain[0], attempt, deps.log, signal), live)
   if (last === undefined) throw new Error('a turn was answered by nobody')
   learn(deps, last.target, last.context, finish)
-  return { ...last, finish, chosen: targets.length > 1 }
+  return { ...last, finish, servedBy: chain.length > 1 ? servedMark(chain, last.target) : undefined }
 }
 
 /** Hands the pieces of an answer to the turn's followers. An answer over 8 MiB is cut there, and says so. */

@@ -53,7 +53,7 @@ export interface Claim extends ConversationState {
 /** What a finished turn brings into the history. */
 export interface NewItems {
   readonly answer: Fragment
-  /** The model of a fallback chain that answered; undefined where there was no choice. */
+  /** Which model of which fallback chain answered; undefined where there was no choice. */
   readonly servedBy: string | undefined
 }
 

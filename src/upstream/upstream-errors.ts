@@ -47,7 +47,7 @@ export function refusal(
   const failed = DaehwaError.of('upstream_error', {
     detail: `it answered with status ${status}${word ? ` (${word})` : ''}`,
   })
-  return status >= 500 ? failed.after(1) : failed // what is refused as it is would be refused again
+  return status >= 500 ? failed.after(1) : failed.asRefusal() // what is refused as it is would be refused again
 }
 
 /** The error that an upstream put into a stream that had begun with status 200. */
@@ -69,9 +69,7 @@ export function networkError(error: unknown): DaehwaError | undefined {
   if (record(error)['name'] === 'HTTPParserError') return notHttp()
   if (code === undefined) return undefined
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT') {
-    return DaehwaError.of('upstream_timeout', {
-      detail: 'no connection within the time for it',
-    }).after(1)
+    return DaehwaError.of('upstream_timeout', { detail: 'no connection within the time for it' })
   }
   if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_ABORTED') {
     return DaehwaError.of('upstream_bad_response', { detail: 'the connection broke off' }).after(1)

@@ -53,7 +53,7 @@ describe('promise 17: the upstream is asked again', () => {
   it('never past the deadline of the turn', async () => {
     const { upstream, client } = await start({ DAEHWA_TURN_TIMEOUT_MS: '800' })
     await client.model('a')
-    upstream.faults.push(...times(3, { status: 500, delay: 500 }))
+    upstream.faults.push(...times(3, { status: 500, delay: 300 }))
     const begin = performance.now()
     expect((await client.query('a', 'hi')).body.code).toBe('upstream_timeout')
     expect(performance.now() - begin).toBeLessThan(1_800)

@@ -3,7 +3,7 @@ import { appendFileSync } from 'node:fs'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
-import { json } from 'node:stream/consumers'
+import { text } from 'node:stream/consumers'
 import { setTimeout as wait } from 'node:timers/promises'
 import { onTestFinished } from 'vitest'
 import { temporaryDir } from './start-server.ts'
@@ -16,6 +16,8 @@ export interface Message {
 /** One request as it arrived. */
 interface JournalEntry {
   readonly model: string
+  /** Byte for byte. */
+  readonly raw: string
   readonly messages: readonly Message[]
   /** All of it, `model` and `messages` too. */
   readonly body: Readonly<Record<string, unknown>>
@@ -69,6 +71,8 @@ export interface TranscriptUpstream {
   readonly faults: Fault[]
   /** What to say to messages in place of the transcript, for all requests without a `say` of their own. */
   say: ((messages: readonly Message[]) => string) | undefined
+  /** Chooses the fault of a request by its address; where it chooses none, `faults` do. */
+  faultAt: (url: string) => Fault | undefined
   /** Resolves when so many requests have arrived. */
   arrived(count: number): Promise<void>
   stop(): Promise<void>
@@ -110,6 +114,7 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
     lists: [],
     faults,
     say: undefined,
+    faultAt: () => undefined,
     models: ['transcript', 'other'],
     connections: () => connections,
     async arrived(count) {
@@ -130,15 +135,24 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
       const data = upstream.models.map((id) => ({ id, object: 'model', created: 1, owned_by: 'test' }))
       return void reply.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ data }))
     }
-    const body = (await json(request)) as { model: string; messages: Message[] }
+    const raw = await text(request)
+    const body = JSON.parse(raw) as { model: string; messages: Message[] }
     const { model, messages } = body
-    const entry = { model, messages, body: { ...body }, headers: request.headers, url, closedEarly: false }
+    const entry = {
+      model,
+      messages,
+      raw,
+      body: { ...body },
+      headers: request.headers,
+      url,
+      closedEarly: false,
+    }
     journal.push(entry)
     appendFileSync(journalFile, `${JSON.stringify({ at: Date.now(), model, messages })}\n`)
     reply.once('close', () => {
       entry.closedEarly = !reply.writableFinished
     })
-    const fault = faults.shift() ?? {}
+    const fault = upstream.faultAt(url) ?? faults.shift() ?? {}
     const say = fault.say ?? upstream.say?.(messages)
     await answer(reply, entry, say === undefined ? fault : { ...fault, say })
   }

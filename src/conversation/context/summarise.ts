@@ -70,7 +70,7 @@ export async function summarise(
     return answerOf(deps.upstreams, target, request, signal)
   }
   let text = ''
-  for await (const event of firstThatAnswers(targets, attempt, deps.log)) {
+  for await (const event of firstThatAnswers(targets, first, attempt, deps.log, signal)) {
     if (event.type === 'delta') text += event.text
   }
   const made = uncounted('system', '')

@@ -1,3 +1,4 @@
+import { startingWith } from '../ask.ts'
 import type { ConversationState } from '../client.ts'
 import type { Fragment } from '../conversation.ts'
 import type { Target } from '../model-catalog.ts'
@@ -105,10 +106,13 @@ export async function planOf(
   const room = (await roomForPast(deps, state, request)) * (settings.compact_at ?? compactAt)
   const keep = Math.max(0, Math.floor(room * share.kept))
   const size = Math.floor(room * share.summary)
+  const chosen = settings.summary_model ?? summaryModel
+  const targets = models.targets(chosen ?? model, settings.fallback)
   return {
     boundary: (now, start) => oldestThatFitsCounted(deps, now, start, keep),
     size: Math.min(summarySize.max, Math.max(summarySize.min, size)),
-    targets: models.targets(settings.summary_model ?? summaryModel ?? model, settings.fallback),
+    // One that stands in does not wait for the one that has just failed.
+    targets: chosen === undefined ? startingWith(targets, ({ name }) => name === request.model) : targets,
     patient: true,
   }
 }

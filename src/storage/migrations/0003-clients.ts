@@ -6,7 +6,7 @@ import type { Dialect } from '../database.ts'
  *
  * - Turns before `compacted_to` are covered by the conversation's one compaction. Whoever makes the next one holds it
  *   until `compacting_until`. `pins` grows with every change of what is pinned: 0 means that nothing ever was.
- * - `served_by` is the model of a fallback chain that answered last. `input_tokens` and `output_tokens` are sums over
+ * - `served_by` tells which model of which fallback chain answered last. `input_tokens` and `output_tokens` are sums over
  *   what is in the history.
  */
 export const clients = ({ clustered }: Dialect): string[] => [
