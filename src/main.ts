@@ -15,8 +15,8 @@ import type { Log } from './conversation/ports.ts'
 import { Turns } from './conversation/turns.ts'
 import type { App } from './http/app-type.ts'
 import { createLogger } from './logger.ts'
+import { OpenError } from './storage/database.ts'
 import { openStorage } from './storage/open-storage.ts'
-import { DataDirError } from './storage/sqlite.ts'
 import { tokenCounter } from './upstream/count-tokens.ts'
 import { startDemoModel } from './upstream/demo-model.ts'
 import { OpenAiUpstream } from './upstream/openai-upstream.ts'
@@ -144,7 +144,7 @@ async function closeApp(app: App): Promise<void> {
 }
 
 function explain(error: unknown): string {
-  if (error instanceof ConfigError || error instanceof DataDirError || error instanceof DaehwaError) {
+  if (error instanceof ConfigError || error instanceof OpenError || error instanceof DaehwaError) {
     return error.message
   }
   if (error instanceof Error && 'code' in error) {

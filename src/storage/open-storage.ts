@@ -1,7 +1,8 @@
 import type { Store } from '../conversation/store.ts'
+import { OpenError } from './database.ts'
 import { migrate } from './migrations/migrate.ts'
 import { sqlStore } from './sql-store.ts'
-import { DataDirError, type Durability, SqliteDatabase } from './sqlite.ts'
+import { type Durability, SqliteDatabase } from './sqlite.ts'
 
 export interface Storage extends AsyncDisposable {
   readonly store: Store
@@ -10,7 +11,7 @@ export interface Storage extends AsyncDisposable {
 /**
  * Opens the database in `dir`, made if absent, and brings its schema up to date.
  *
- * @throws DataDirError, one line for the operator, when it cannot be used
+ * @throws OpenError, one line for the operator, when it cannot be used
  */
 export async function openStorage(options: {
   dir: string
@@ -25,7 +26,7 @@ export async function openStorage(options: {
     if (!database.isDurableAs(durability)) throw new Error(`SQLite did not take the durability ${durability}`)
   } catch (error) {
     await database.close()
-    throw new DataDirError(error instanceof Error ? error.message : String(error))
+    throw new OpenError(error instanceof Error ? error.message : String(error))
   }
   return { store: sqlStore(database), [Symbol.asyncDispose]: () => database.close() }
 }
