@@ -15,8 +15,8 @@ import type { Log } from './conversation/ports.ts'
 import { Turns } from './conversation/turns.ts'
 import type { App } from './http/app-type.ts'
 import { createLogger } from './logger.ts'
+import { OpenError } from './storage/database.ts'
 import { openStorage } from './storage/open-storage.ts'
-import { DataDirError } from './storage/sqlite.ts'
 import { tokenCounter } from './upstream/count-tokens.ts'
 import { startDemoModel } from './upstream/demo-model.ts'
 import { OpenAiUpstream } from './upstream/openai-upstream.ts'
@@ -48,7 +48,10 @@ async function run(config: Config): Promise<void> {
   const now = Date.now
   const clock = () => performance.now()
   const storage = resources.use(
-    await openStorage({ dir: config.dataDir, durability: config.durability, now: now() }),
+    await openStorage({
+      ...{ url: config.databaseUrl, dir: config.dataDir, durability: config.durability },
+      now: now(),
+    }),
   )
   const store = rememberingPasts(storage.store)
   const demo = config.upstreams.length === 0
@@ -88,7 +91,7 @@ async function run(config: Config): Promise<void> {
 
   await turns.recover()
   await app.listen({ host: config.host, port: config.port })
-  announce(app, config)
+  announce(app, config, storage.place)
   void greetUpstream(models, log)
 
   log.info({ signal: await signal }, 'shutting down: running turns are finished first')
@@ -111,11 +114,11 @@ function stopSignal(): Promise<NodeJS.Signals> {
   })
 }
 
-function announce(app: App, { upstreams, dataDir }: Config): void {
+function announce(app: App, { upstreams }: Config, data: string): void {
   const { port } = app.server.address() as AddressInfo
   const demo = upstreams.length === 0
   app.log.info(
-    { port, upstreams: demo ? ['demo'] : upstreams.map(({ baseUrl }) => baseUrl), data: dataDir },
+    { port, upstreams: demo ? ['demo'] : upstreams.map(({ baseUrl }) => baseUrl), data },
     'ready: GET /docs shows the routes',
   )
   if (!demo) return
@@ -144,7 +147,7 @@ async function closeApp(app: App): Promise<void> {
 }
 
 function explain(error: unknown): string {
-  if (error instanceof ConfigError || error instanceof DataDirError || error instanceof DaehwaError) {
+  if (error instanceof ConfigError || error instanceof OpenError || error instanceof DaehwaError) {
     return error.message
   }
   if (error instanceof Error && 'code' in error) {

@@ -16,6 +16,8 @@ export interface Config {
   /** What summarises long conversations; undefined: the conversation's own model. */
   readonly summaryModel: string | undefined
   readonly contextWindow: number
+  /** The address of a Postgres database, with its password; undefined: SQLite, in `dataDir`. */
+  readonly databaseUrl: string | undefined
   readonly dataDir: string
   readonly durability: 'full' | 'normal'
   readonly apiKey: string | undefined
@@ -83,6 +85,7 @@ function readConfig(env: Env, readFile: ReadFile): Config {
     defaultModel: model(env, file, 'DAEHWA_DEFAULT_MODEL', 'default_model') ?? ownDefault(upstreams[0]),
     summaryModel: model(env, file, 'DAEHWA_SUMMARY_MODEL', 'summary_model'),
     contextWindow: whole(env, 'DAEHWA_CONTEXT_WINDOW', 8_192, 256, 100_000_000),
+    databaseUrl: databaseUrl(env),
     dataDir: text(env, 'DATA_DIR') ?? './data',
     durability: oneOf(env, 'DAEHWA_DURABILITY', ['full', 'normal'], 'full'),
     apiKey,
@@ -123,13 +126,22 @@ const ownDefault = (first: UpstreamConfig | undefined): string | undefined =>
 
 /** A setting of a later version would be ignored without a word, so it is refused. */
 function refuseUnsupported(env: Env): void {
-  for (const name of ['DATABASE_URL', 'REDIS_URL']) {
-    if (text(env, name) !== undefined) {
-      throw new ConfigError(
-        `${name} is set, and this version keeps everything in SQLite (DATA_DIR). Unset ${name}`,
-      )
-    }
+  if (text(env, 'REDIS_URL') === undefined) return
+  throw new ConfigError('REDIS_URL is set, and this version does not use Redis. Unset REDIS_URL')
+}
+
+/** Its value is never repeated in a message: it may hold a password. */
+function databaseUrl(env: Env): string | undefined {
+  const value = text(env, 'DATABASE_URL')
+  if (value === undefined) return undefined
+  const example = 'postgres://user:password@host:5432/daehwa'
+  if (!/^postgres(ql)?:\/\//.test(value)) {
+    throw new ConfigError(`DATABASE_URL must begin with postgres:// or postgresql://, as in ${example}`)
   }
+  if (URL.canParse(value)) return value
+  throw new ConfigError(
+    `DATABASE_URL is no address, as ${example} is. Percent-encode what is special in its password: "/" is %2F, "#" is %23, "@" is %40`,
+  )
 }
 
 const isLoopback = (host: string): boolean =>

@@ -3,25 +3,30 @@ import { newId } from '../conversation/ids.ts'
 import type { Accepted, Claim, Idempotency, NewTurn } from '../conversation/store.ts'
 import { mayRetry, type TurnStatus } from '../conversation/turn.ts'
 import { type StateRow, stateColumns, toState } from './conversation-row.ts'
-import { all, first, type Work } from './database.ts'
+import { first, run, type Work } from './database.ts'
 
 export function* accept(turn: NewTurn, deadline: number | undefined): Work<Accepted> {
   const { key, idempotency, at } = turn
-  let id = turn.id
-  const row = idempotency && (yield* keyed(key.tenant, idempotency, at))
-  if (row !== undefined) {
-    if (!mayRetry(row.status, row.error_code ?? undefined)) return { existing: true, turnId: row.id }
-    yield* all('DELETE FROM turns WHERE tenant = ? AND id = ?', key.tenant, row.id)
-    id = row.id
-  } else if (idempotency !== undefined) {
-    yield* all(
-      'UPDATE turns SET idempotency_key = NULL WHERE tenant = ? AND idempotency_key = ?',
-      ...[key.tenant, idempotency.key],
-    )
+  const known = idempotency && (yield* keyed(key.tenant, idempotency, at))
+  if (known !== undefined && !mayRetry(known.status, known.error_code ?? undefined)) {
+    return { existing: true, turnId: known.id }
   }
+  const id = known?.id ?? turn.id
   const kept = { ...turn, id }
   const conversation = yield* openConversation(kept, deadline !== undefined)
   if ((turn.conversation ?? conversation.id) !== conversation.id) throw DaehwaError.of('history_deleted')
+  // Should another one have taken the key since it was looked up, these leave its turn alone and the insert finds it.
+  if (known !== undefined) {
+    yield* run(
+      "DELETE FROM turns WHERE tenant = ? AND id = ? AND status = ? AND coalesce(error_code, '') = ?",
+      ...[key.tenant, id, known.status, known.error_code ?? ''],
+    )
+  } else if (idempotency !== undefined) {
+    yield* run(
+      'UPDATE turns SET idempotency_key = NULL WHERE tenant = ? AND idempotency_key = ? AND created_at < ?',
+      ...[key.tenant, idempotency.key, at - keyLifetime],
+    )
+  }
   yield* insertTurn(kept, turn.id, conversation, deadline)
   const claim = deadline === undefined ? undefined : toClaim(key.tenant, id, conversation)
   return { existing: false, turnId: id, claim }
@@ -91,7 +96,7 @@ function* insertTurn(
   const { key, idempotency, at } = turn
   const { instructions, ...settings } = turn.settings
   const claimed = deadline !== undefined
-  yield* all(
+  yield* run(
     `INSERT INTO turns (tenant, id, place, conversation, epoch, status, model, instructions, settings, input, input_tokens,
        input_counted, idempotency_key, fingerprint, created_at, dispatched_at, deadline_at)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,

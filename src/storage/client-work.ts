@@ -5,37 +5,53 @@ import { type ErrorCode, invalid } from '../conversation/errors.ts'
 import { newId } from '../conversation/ids.ts'
 import { patchSettings, type Settings, type SettingsPatch } from '../conversation/settings.ts'
 import { type StateRow, stateColumns, toState } from './conversation-row.ts'
-import { all, first, type Value, type Work } from './database.ts'
+import { all, first, run, type Value, type Work } from './database.ts'
 
-export function* settings(key: ConversationKey): Work<{ client: Client | undefined; defaults: Settings }> {
-  return { client: yield* client(key), defaults: yield* defaults(key.tenant) }
+export function* settings({
+  tenant,
+  client: name,
+}: ConversationKey): Work<{ client: Client | undefined; defaults: Settings }> {
+  const row = yield* first<(ClientRow | { id: null }) & { defaults: string | null }>(
+    `SELECT (SELECT tenants.settings FROM tenants WHERE tenant = ?) AS defaults, ${clientColumns}
+     FROM (SELECT 1 AS one) AS one_row LEFT JOIN conversations ON tenant = ? AND client_name = ?`,
+    ...[tenant, tenant, name],
+  )
+  return {
+    client: row === undefined || row.id === null ? undefined : toClient(tenant, row),
+    defaults: JSON.parse(row?.defaults ?? '{}') as Settings,
+  }
 }
 
 export function* updateClient(key: ConversationKey, patch: SettingsPatch, at: number): Work<Client> {
   const { tenant, client: name } = key
-  const known = yield* client(key)
-  const { model, ...others } = patchSettings(known?.settings ?? {}, patch)
-  const chosen = 'model' in patch || 'fallback' in patch ? 1 : 0
-  yield* all(
-    `INSERT INTO conversations (tenant, id, client_name, model, settings, created_at, updated_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?)
-     ON CONFLICT (tenant, client_name) DO UPDATE SET
-       model = excluded.model, settings = excluded.settings, updated_at = excluded.updated_at,
-       served_by = CASE WHEN ? = 1 THEN NULL ELSE conversations.served_by END`,
-    ...[tenant, newId('conv', at), name, model ?? null, JSON.stringify(others), at, at, chosen],
+  // Made before it is read, so that it is this work's alone until it is changed.
+  const known = yield* first<ClientRow>(
+    `INSERT INTO conversations (tenant, id, client_name, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
+     ON CONFLICT (tenant, client_name) DO UPDATE SET updated_at = excluded.updated_at RETURNING ${clientColumns}`,
+    ...[tenant, newId('conv', at), name, at, at],
   )
-  const updated = yield* client(key)
-  if (updated === undefined) throw new Error('an upsert left no row')
-  return updated
+  if (known === undefined) throw new Error('an upsert returned no row')
+  const { model, ...others } = patchSettings(toClient(tenant, known).settings, patch)
+  const changed = {
+    model: model ?? null,
+    settings: JSON.stringify(others),
+    served_by: 'model' in patch || 'fallback' in patch ? null : known.served_by,
+  }
+  yield* run(
+    'UPDATE conversations SET model = ?, settings = ?, served_by = ? WHERE tenant = ? AND id = ?',
+    ...[changed.model, changed.settings, changed.served_by, tenant, known.id],
+  )
+  return toClient(tenant, { ...known, ...changed })
 }
 
 export function* updateDefaults(tenant: string, patch: SettingsPatch, at: number): Work<Settings> {
-  const merged = patchSettings(yield* defaults(tenant), patch)
-  yield* all(
-    `INSERT INTO tenants (tenant, settings, updated_at) VALUES (?, ?, ?)
-     ON CONFLICT (tenant) DO UPDATE SET settings = excluded.settings, updated_at = excluded.updated_at`,
-    ...[tenant, JSON.stringify(merged), at],
+  const known = yield* first<{ settings: string }>(
+    `INSERT INTO tenants (tenant, settings, updated_at) VALUES (?, '{}', ?)
+     ON CONFLICT (tenant) DO UPDATE SET updated_at = excluded.updated_at RETURNING settings`,
+    ...[tenant, at],
   )
+  const merged = patchSettings(JSON.parse(known?.settings ?? '{}') as Settings, patch)
+  yield* run('UPDATE tenants SET settings = ? WHERE tenant = ?', JSON.stringify(merged), tenant)
   return merged
 }
 

@@ -2,11 +2,12 @@ import type { ConversationState } from '../conversation/client.ts'
 import type { Compaction } from '../conversation/conversation.ts'
 import type { ErrorCode } from '../conversation/errors.ts'
 import { type StateRow, stateColumns, toState } from './conversation-row.ts'
-import { all, first, type Work } from './database.ts'
+import { first, run, type Work } from './database.ts'
 
 export function* compaction({ tenant, conversation }: ConversationState): Work<Compaction | undefined> {
   const row = yield* first<CompactionRow>(
-    'SELECT * FROM compactions WHERE tenant = ? AND conversation = ?',
+    `SELECT id, from_seq, to_seq, model, tokens, counted, created_at, body FROM compactions
+     WHERE tenant = ? AND conversation = ?`,
     ...[tenant, conversation],
   )
   return row && toCompaction(row)
@@ -37,8 +38,8 @@ export function* keepCompaction(
     ...[made.toSeq, tenant, conversation, epoch, until],
   )
   if (held === undefined) return false
-  yield* all('DELETE FROM compactions WHERE tenant = ? AND conversation = ?', tenant, conversation)
-  yield* all(
+  yield* run('DELETE FROM compactions WHERE tenant = ? AND conversation = ?', tenant, conversation)
+  yield* run(
     `INSERT INTO compactions (tenant, conversation, id, from_seq, to_seq, model, tokens, counted, created_at, body)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[tenant, conversation, made.id, made.fromSeq, made.toSeq, made.model, made.tokens],
@@ -52,7 +53,7 @@ export function* endCompaction(
   until: number,
   error: ErrorCode | undefined,
 ): Work<void> {
-  yield* all(
+  yield* run(
     `UPDATE conversations SET compacting_until = NULL, compaction_error = ?
      WHERE tenant = ? AND id = ? AND epoch = ? AND compacting_until = ?`,
     ...[error ?? null, tenant, conversation, epoch, until],

@@ -2,16 +2,24 @@
 export type Value = string | number | null
 
 /** One statement with its values; `?` marks the place of each. */
-interface Query {
+export interface Query {
   readonly sql: string
   readonly values: readonly Value[]
   /** Rows come as arrays, in the order of the columns: for many rows at once that takes half the time. */
   readonly asArrays?: true
+  /** Whether nobody else may change the rows that are read, until the work is over. */
+  readonly lock?: true
+  /** Whether nobody reads the rows. */
+  readonly unread?: true
 }
 
 /**
  * A piece of database work: it yields queries and is handed their rows. Work is written once so, and each
- * database runs it in its own way: node:sqlite without ever waiting, Postgres by awaiting every query.
+ * database runs it in its own way: node:sqlite without ever waiting, Postgres by awaiting the queries whose rows are read.
+ *
+ * Work may be begun anew from its first query, so it changes nothing but the database. Where many write at once, whoever
+ * writes to a conversation has its row first (by an update, or `locked`): so the writes of one conversation are
+ * serial, and nobody waits in a circle. What was read before that is read again, or stands in a `WHERE`.
  */
 export type Work<T> = Generator<Query, T, readonly unknown[]>
 
@@ -20,6 +28,8 @@ export interface Database {
   readonly dialect: Dialect
   /** Runs work in one transaction: durable when it resolves, undone when it rejects. */
   write<T>(work: () => Work<T>): Promise<T>
+  /** The same for work that changes the schema: however long it takes, and one process at a time. */
+  alter<T>(work: () => Work<T>): Promise<T>
   /** Runs work that changes nothing, on one consistent state. */
   read<T>(work: () => Work<T>): Promise<T>
   /** Overwrites what was erased wherever the database still holds it besides its tables, as in a log. */
@@ -31,6 +41,13 @@ export interface Database {
 export interface Dialect {
   /** Put behind a table that is to lie sorted by its primary key. */
   readonly clustered: string
+  /** The type of a text that sorts by its bytes. */
+  readonly text: string
+}
+
+/** The database cannot be opened; the message is one line for the operator. */
+export class OpenError extends Error {
+  override readonly name = 'OpenError'
 }
 
 /** All rows of a query. `Row` is what the statement selects: its author's word. */
@@ -46,4 +63,14 @@ export function* tuples<Row extends readonly unknown[]>(sql: string, ...values: 
 /** The first row of a query. */
 export function* first<Row>(sql: string, ...values: Value[]): Work<Row | undefined> {
   return ((yield { sql, values }) as Row[])[0]
+}
+
+/** The first row of a `SELECT`, which nobody else changes until this work is over. */
+export function* locked<Row>(sql: string, ...values: Value[]): Work<Row | undefined> {
+  return ((yield { sql, values, lock: true }) as Row[])[0]
+}
+
+/** A statement of which no rows are read: the next one need not wait for its answer. */
+export function* run(sql: string, ...values: Value[]): Work<void> {
+  yield { sql, values, unread: true }
 }

@@ -2,7 +2,7 @@ import { countThatFit } from '../conversation/context/context-window.ts'
 import type { ConversationKey, HistoryEntry, IncompleteReason } from '../conversation/conversation.ts'
 import { DaehwaError } from '../conversation/errors.ts'
 import type { Cleared } from '../conversation/store.ts'
-import { all, first, type Work } from './database.ts'
+import { all, first, run, type Work } from './database.ts'
 import { turnSizes } from './past-work.ts'
 import { before } from './statuses.ts'
 
@@ -64,7 +64,7 @@ export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cl
     ...[tenant, id],
   )
   const open = before('cancel')
-  yield* all(
+  yield* run(
     `DELETE FROM turns WHERE tenant = ? AND conversation = ? AND status NOT IN (${open})`,
     ...[tenant, id],
   )
@@ -75,8 +75,8 @@ export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cl
      WHERE tenant = ? AND conversation = ? AND status IN (${open}) RETURNING id`,
     ...[code, message, at, tenant, id],
   )
-  yield* all('DELETE FROM items WHERE tenant = ? AND conversation = ?', tenant, id)
-  yield* all('DELETE FROM compactions WHERE tenant = ? AND conversation = ?', tenant, id)
+  yield* run('DELETE FROM items WHERE tenant = ? AND conversation = ?', tenant, id)
+  yield* run('DELETE FROM compactions WHERE tenant = ? AND conversation = ?', tenant, id)
   return { messages: counted?.count ?? 0, turns: ended.map((turn) => turn.id), conversation: id }
 }
 

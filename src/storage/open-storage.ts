@@ -1,23 +1,36 @@
+import { DaehwaError } from '../conversation/errors.ts'
 import type { Store } from '../conversation/store.ts'
+import { type Database, OpenError } from './database.ts'
 import { migrate } from './migrations/migrate.ts'
+import { PostgresDatabase, shownAddress } from './postgres.ts'
 import { sqlStore } from './sql-store.ts'
-import { DataDirError, type Durability, SqliteDatabase } from './sqlite.ts'
+import { type Durability, SqliteDatabase } from './sqlite.ts'
 
 export interface Storage extends AsyncDisposable {
   readonly store: Store
+  /** Where the data is, as it may be shown. */
+  readonly place: string
+}
+
+interface StorageOptions {
+  /** The address of a Postgres database; without one it is SQLite, in `dir`. */
+  readonly url?: string | undefined
+  /** Made if absent. */
+  readonly dir: string
+  readonly durability: Durability
+  readonly now: number
 }
 
 /**
- * Opens the database in `dir`, made if absent, and brings its schema up to date.
+ * Opens the database, and brings its schema up to date.
  *
- * @throws DataDirError, one line for the operator, when it cannot be used
+ * @throws OpenError, one line for the operator, when it cannot be used
  */
-export async function openStorage(options: {
-  dir: string
-  durability: Durability
-  now: number
-}): Promise<Storage> {
-  const { dir, durability, now } = options
+export function openStorage(options: StorageOptions): Promise<Storage> {
+  return options.url === undefined ? openSqlite(options) : openPostgres(options.url, options)
+}
+
+async function openSqlite({ dir, durability, now }: StorageOptions): Promise<Storage> {
   const database = new SqliteDatabase(dir, durability)
   try {
     await migrate(database, now)
@@ -25,7 +38,34 @@ export async function openStorage(options: {
     if (!database.isDurableAs(durability)) throw new Error(`SQLite did not take the durability ${durability}`)
   } catch (error) {
     await database.close()
-    throw new DataDirError(error instanceof Error ? error.message : String(error))
+    throw new OpenError(reasonOf(error))
   }
-  return { store: sqlStore(database), [Symbol.asyncDispose]: () => database.close() }
+  return storageOver(database, dir)
+}
+
+async function openPostgres(url: string, { durability, now }: StorageOptions): Promise<Storage> {
+  const place = shownAddress(url)
+  const database = new PostgresDatabase(url, durability)
+  try {
+    await database.check()
+    await migrate(database, now)
+  } catch (error) {
+    await database.close()
+    throw new OpenError(`the database ${place} cannot be used (${reasonOf(error)}). Check DATABASE_URL`)
+  }
+  return storageOver(database, place)
+}
+
+const storageOver = (database: Database, place: string): Storage => ({
+  store: sqlStore(database),
+  place,
+  [Symbol.asyncDispose]: () => database.close(),
+})
+
+/** Of an error of ours, what the database said: the operator needs that, and not what a caller is told. */
+function reasonOf(error: unknown): string {
+  if (error instanceof DaehwaError && error.cause !== undefined) return reasonOf(error.cause)
+  if (!(error instanceof Error)) return String(error)
+  const code: unknown = 'code' in error ? error.code : undefined // all there is where several addresses were tried
+  return error.message || String(code ?? error.name)
 }

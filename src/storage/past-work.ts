@@ -7,7 +7,7 @@ import type {
   PastTurn,
   Size,
 } from '../conversation/conversation.ts'
-import { all, first, tuples, type Work } from './database.ts'
+import { all, first, locked, run, tuples, type Work } from './database.ts'
 
 export function* turnsBefore(state: ConversationState, beforeSeq: number, count: number): Work<PastTurn[]> {
   const from = Math.max(state.firstSeq, beforeSeq - count)
@@ -80,8 +80,9 @@ export function* keepCounts(
   { tenant, conversation }: ConversationState,
   counts: readonly LateCount[],
 ): Work<void> {
+  yield* locked('SELECT id FROM conversations WHERE tenant = ? AND id = ?', tenant, conversation)
   for (const { tokens, seq, position } of counts) {
-    yield* all(
+    yield* run(
       'UPDATE items SET tokens = ?, counted = 1 WHERE tenant = ? AND conversation = ? AND seq = ? AND position = ?',
       ...[tokens, tenant, conversation, seq, position],
     )
@@ -99,7 +100,7 @@ export function* pinned({ tenant, conversation, firstSeq, nextSeq }: Conversatio
 
 export function* pin({ tenant, client }: ConversationKey, itemId: string, on: boolean): Work<boolean> {
   const [id, pinnedNow] = [itemId, on ? 1 : 0]
-  const conversation = yield* first<{ id: string }>(
+  const conversation = yield* locked<{ id: string }>(
     'SELECT id FROM conversations WHERE tenant = ? AND client_name = ?',
     ...[tenant, client],
   )
@@ -109,11 +110,11 @@ export function* pin({ tenant, client }: ConversationKey, itemId: string, on: bo
     ...[tenant, conversation.id, id],
   )
   if (item === undefined || item.pinned === pinnedNow) return item !== undefined
-  yield* all(
+  yield* run(
     'UPDATE items SET pinned = ? WHERE tenant = ? AND conversation = ? AND id = ?',
     ...[pinnedNow, tenant, conversation.id, id],
   )
-  yield* all('UPDATE conversations SET pins = pins + 1 WHERE tenant = ? AND id = ?', tenant, conversation.id)
+  yield* run('UPDATE conversations SET pins = pins + 1 WHERE tenant = ? AND id = ?', tenant, conversation.id)
   return true
 }
 

@@ -5,7 +5,10 @@ import { first, type Work } from './database.ts'
 
 export function* readTurn(tenant: string, id: string): Work<TurnRecord | undefined> {
   const row = yield* first<TurnRow>(
-    `SELECT t.*, i.body AS answer, r.body AS thought FROM turns t
+    `SELECT t.id, t.status, t.model, t.served_model, t.reasoning, t.output, t.pieces, t.usage_input, t.usage_output,
+       t.usage_total, t.incomplete, t.error_code, t.error_message, t.created_at, t.dispatched_at, t.ended_at,
+       i.body AS answer, r.body AS thought
+     FROM turns t
      LEFT JOIN items i ON i.tenant = t.tenant AND i.conversation = t.conversation AND i.seq = t.seq AND i.position = 1
      LEFT JOIN items r ON r.tenant = t.tenant AND r.conversation = t.conversation AND r.seq = t.seq AND r.position = 2
      WHERE t.tenant = ? AND t.id = ?`,

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { DaehwaError } from '../conversation/errors.ts'
-import type { Database, Work } from './database.ts'
+import { type Database, OpenError, type Work } from './database.ts'
 
 /** `full`: a commit is on the disk before it resolves. `normal`: it survives a killed process, not a power cut. */
 export type Durability = 'full' | 'normal'
@@ -13,11 +13,6 @@ interface Waiting {
   readonly reject: (error: unknown) => void
 }
 
-/** The folder cannot be used; the message is one line for the operator. */
-export class DataDirError extends Error {
-  override readonly name = 'DataDirError'
-}
-
 const levels = { full: 2, normal: 1 } as const
 
 /**
@@ -25,12 +20,12 @@ const levels = { full: 2, normal: 1 } as const
  * many small writes share one fsync; each is a savepoint of its own and fails alone.
  */
 export class SqliteDatabase implements Database {
-  readonly dialect = { clustered: 'WITHOUT ROWID' }
+  readonly dialect = { clustered: 'WITHOUT ROWID', text: 'TEXT' }
   readonly #db: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
   #waiting: Waiting[] = []
 
-  /** @throws DataDirError when the folder cannot be used, or another process uses it */
+  /** @throws OpenError when the folder cannot be used, or another process uses it */
   constructor(dir: string, durability: Durability) {
     this.#db = open(dir)
     this.#db.exec(`PRAGMA synchronous = ${durability}; PRAGMA fullfsync = on; PRAGMA secure_delete = on`)
@@ -46,6 +41,10 @@ export class SqliteDatabase implements Database {
     return new Promise<T>((resolve, reject) => {
       this.#waiting.push({ work, resolve: resolve as (value: unknown) => void, reject })
     })
+  }
+
+  alter<T>(work: () => Work<T>): Promise<T> {
+    return this.write(work) // no other process has the file
   }
 
   async read<T>(work: () => Work<T>): Promise<T> {
@@ -133,12 +132,12 @@ function open(dir: string): DatabaseSync {
     return db
   } catch (error) {
     if (sqliteCode(error) === sqlite.busy) {
-      throw new DataDirError(
+      throw new OpenError(
         `another process uses the data in ${dir}. Stop it, or set DATA_DIR to another folder`,
       )
     }
     const reason = error instanceof Error ? error.message : String(error)
-    throw new DataDirError(
+    throw new OpenError(
       `the data in ${dir} cannot be opened (${reason}). Check the folder, or set DATA_DIR to another`,
     )
   }

@@ -6,7 +6,7 @@ import type { TurnRecord } from '../conversation/turn.ts'
 import { answerId, reasoningId } from '../conversation/turn-event.ts'
 import { type Claimed, toClaim } from './accept-turn.ts'
 import { stateColumns } from './conversation-row.ts'
-import { all, first, type Work } from './database.ts'
+import { all, first, locked, run, type Work } from './database.ts'
 import { before } from './statuses.ts'
 
 export function* claim(
@@ -15,6 +15,10 @@ export function* claim(
   at: number,
   deadline: number,
 ): Work<Claim | undefined> {
+  yield* locked(
+    'SELECT id FROM conversations WHERE tenant = ? AND id = (SELECT conversation FROM turns WHERE tenant = ? AND id = ?)',
+    ...[tenant, tenant, turnId],
+  )
   const turn = yield* first<{ conversation: string }>(
     `UPDATE turns SET status = 'in_progress', dispatched_at = ?, deadline_at = ?
      WHERE tenant = ? AND id = ? AND status IN (${before('claim')}) RETURNING conversation`,
@@ -36,14 +40,14 @@ export function* commit(claim: Claim, turn: TurnRecord, { answer, servedBy }: Ne
   if (released === undefined) return false
   const seq = released.next_seq - 1
   const itemId = answerId(turnId)
-  yield* all(
+  yield* run(
     `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, role, body, tokens, counted,
        created_at)
      SELECT tenant, conversation, ?, 0, ?, id, 'message', 'user', input, input_tokens, input_counted, created_at
      FROM turns WHERE tenant = ? AND id = ?`,
     ...[seq, newId('msg', turn.createdAt), tenant, turnId],
   )
-  yield* all(
+  yield* run(
     `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, role, body, tokens, counted,
        incomplete, created_at)
      VALUES (?, ?, ?, 1, ?, ?, 'message', 'assistant', ?, ?, ?, ?, ?)`,
@@ -51,7 +55,7 @@ export function* commit(claim: Claim, turn: TurnRecord, { answer, servedBy }: Ne
     ...[incomplete, at],
   )
   if (turn.reasoning !== '') {
-    yield* all(
+    yield* run(
       `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, body, tokens, created_at)
        VALUES (?, ?, ?, 2, ?, ?, 'reasoning', ?, 0, ?)`,
       ...[
@@ -65,7 +69,7 @@ export function* commit(claim: Claim, turn: TurnRecord, { answer, servedBy }: Ne
       ],
     )
   }
-  yield* all(
+  yield* run(
     `UPDATE turns SET status = ?, seq = ?, served_model = ?, pieces = ?, incomplete = ?, usage_input = ?,
        usage_output = ?, usage_total = ?, ended_at = ?, input = NULL, instructions = NULL,
        settings = NULL
@@ -94,17 +98,17 @@ export function* recover(at: number): Work<QueuedTurn[]> {
   )
   for (const { tenant, id, conversation } of cut) {
     const error = DaehwaError.of('server_restarted')
+    yield* run(
+      'UPDATE conversations SET active_turn = NULL WHERE tenant = ? AND id = ? AND active_turn = ?',
+      ...[tenant, conversation, id],
+    )
     yield* endTurn(
       tenant,
       { id, status: 'failed', error, text: '', reasoning: '', pieces: [], endedAt: at },
       before('fail'),
     )
-    yield* all(
-      'UPDATE conversations SET active_turn = NULL WHERE tenant = ? AND id = ? AND active_turn = ?',
-      ...[tenant, conversation, id],
-    )
   }
-  yield* all('UPDATE conversations SET compacting_until = NULL WHERE compacting_until IS NOT NULL')
+  yield* run('UPDATE conversations SET compacting_until = NULL WHERE compacting_until IS NOT NULL')
   const queued = yield* all<QueuedRow>(
     `SELECT t.tenant, t.id, c.client_name, t.model, t.instructions, t.settings, t.input, t.input_tokens,
        t.input_counted, t.created_at
@@ -129,7 +133,7 @@ type Ending = Pick<TurnRecord, 'id' | 'status' | 'error' | 'text' | 'reasoning' 
 /** Ends a turn that is in one of the statuses `from`; its messages do not enter the history. */
 function* endTurn(tenant: string, turn: Ending, from: string): Work<void> {
   const { error, text, pieces, reasoning } = turn
-  yield* all(
+  yield* run(
     `UPDATE turns SET status = ?, error_code = ?, error_message = ?, output = ?, pieces = ?, ended_at = ?,
        reasoning = ?, input = NULL, instructions = NULL, settings = NULL
      WHERE tenant = ? AND id = ? AND status IN (${from})`,
@@ -160,7 +164,7 @@ interface QueuedRow {
 }
 
 function* isActive({ tenant, conversation, turnId }: Claim): Work<boolean> {
-  const row = yield* first<{ active_turn: string | null }>(
+  const row = yield* locked<{ active_turn: string | null }>(
     'SELECT active_turn FROM conversations WHERE tenant = ? AND id = ?',
     ...[tenant, conversation],
   )

@@ -3,6 +3,7 @@ import type { ConversationKey } from '../../src/conversation/conversation.ts'
 import type { Claim, Store } from '../../src/conversation/store.ts'
 import { historyOf } from '../support/history-of.ts'
 import { clientContract } from './client-contract.ts'
+import { raceContract } from './race-contract.ts'
 import { answer, begin, commit, contents, failure, finish, someone, turn } from './samples.ts'
 import { turnContract } from './turn-contract.ts'
 
@@ -271,12 +272,43 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         store.accept(twice, undefined),
         store.updateClient(other, { model: 'fine' }, 1),
       ])
-      expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled'])
+      const [fine, one, same, alsoFine] = results.map(({ status }) => status)
+      expect([fine, alsoFine]).toEqual(['fulfilled', 'fulfilled'])
+      expect([one, same].toSorted()).toEqual(['fulfilled', 'rejected'])
       expect(await modelOf(store, other)).toBe('fine')
+    })
+
+    it('lists clients that were active at one time by the bytes of their names', async () => {
+      const { store } = await open()
+      const { tenant } = someone()
+      const names = ['a', 'B', 'Z', 'é', '가', 'ㄱ', '🙂', '\uff5a', 'a b', 'a-b', '_']
+      for (const client of names) await store.updateClient({ tenant, client }, {}, 5)
+      const bytes = names.map((name) => Buffer.from(name)).toSorted(Buffer.compare)
+      const listed: string[] = []
+      let cursor: string | undefined
+      do {
+        const page = await store.clients(tenant, { prefix: '', limit: 4, cursor })
+        listed.push(...page.clients.map(({ name }) => name))
+        cursor = page.next
+      } while (cursor !== undefined)
+      expect(listed).toEqual(bytes.reverse().map(String))
+      const begins = await store.clients(tenant, { prefix: 'a', limit: 9, cursor: undefined })
+      expect(begins.clients.map(({ name }) => name)).toEqual(['a-b', 'a b', 'a'])
+    })
+
+    it('knows a cursor that is none', async () => {
+      const { store } = await open()
+      for (const place of [[1.5, 'a'], [1e300, 'a'], [1, 'a\0'], ['1', 'a'], 7]) {
+        const cursor = Buffer.from(JSON.stringify(place)).toString('base64url')
+        await expect(store.clients(someone().tenant, { prefix: '', limit: 4, cursor })).rejects.toMatchObject(
+          { code: 'invalid_request' },
+        )
+      }
     })
 
     turnContract(open)
     clientContract(open)
+    raceContract(open)
 
     it('answers a ping', async () => {
       await expect((await open()).store.ping()).resolves.toBeUndefined()

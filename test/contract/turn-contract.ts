@@ -109,7 +109,7 @@ export function turnContract(open: () => Promise<StoreUnderTest>): void {
     const waiting = turn(key, 'waiting')
     await store.accept(waiting, undefined)
     await store.accept(keyed(key), undefined)
-    const queued = await (await reopen()).recover(5)
+    const queued = (await (await reopen()).recover(5)).filter((one) => one.key.tenant === key.tenant)
     expect(queued.map(({ id }) => id)).toEqual([waiting.id, first.turnId])
   })
 }

@@ -9,17 +9,17 @@ import type { Dialect } from '../database.ts'
  * - `served_by` tells which model of which fallback chain answered last. `input_tokens` and `output_tokens` are sums over
  *   what is in the history.
  */
-export const clients = ({ clustered }: Dialect): string[] => [
-  'ALTER TABLE conversations ADD COLUMN settings TEXT',
-  'ALTER TABLE conversations ADD COLUMN served_by TEXT',
+export const clients = ({ clustered, text }: Dialect): string[] => [
+  `ALTER TABLE conversations ADD COLUMN settings ${text}`,
+  `ALTER TABLE conversations ADD COLUMN served_by ${text}`,
   'ALTER TABLE conversations ADD COLUMN input_tokens BIGINT NOT NULL DEFAULT 0',
   'ALTER TABLE conversations ADD COLUMN output_tokens BIGINT NOT NULL DEFAULT 0',
   'ALTER TABLE conversations ADD COLUMN pins BIGINT NOT NULL DEFAULT 0',
   'ALTER TABLE conversations ADD COLUMN compacted_to BIGINT NOT NULL DEFAULT 0',
   'ALTER TABLE conversations ADD COLUMN compacting_until BIGINT',
-  'ALTER TABLE conversations ADD COLUMN compaction_error TEXT',
-  'ALTER TABLE turns ADD COLUMN settings TEXT',
-  'ALTER TABLE turns ADD COLUMN reasoning TEXT',
+  `ALTER TABLE conversations ADD COLUMN compaction_error ${text}`,
+  `ALTER TABLE turns ADD COLUMN settings ${text}`,
+  `ALTER TABLE turns ADD COLUMN reasoning ${text}`,
   'ALTER TABLE items ADD COLUMN pinned BIGINT NOT NULL DEFAULT 0',
   `UPDATE conversations SET
     input_tokens = (SELECT coalesce(sum(usage_input), 0) FROM turns
@@ -29,21 +29,21 @@ export const clients = ({ clustered }: Dialect): string[] => [
   'CREATE INDEX conversations_by_activity ON conversations (tenant, updated_at, client_name)',
   'CREATE INDEX items_pinned ON items (tenant, conversation) WHERE pinned = 1',
   `CREATE TABLE compactions (
-    tenant TEXT NOT NULL,
-    conversation TEXT NOT NULL,
-    id TEXT NOT NULL,
+    tenant ${text} NOT NULL,
+    conversation ${text} NOT NULL,
+    id ${text} NOT NULL,
     from_seq BIGINT NOT NULL,
     to_seq BIGINT NOT NULL,
-    model TEXT NOT NULL,
+    model ${text} NOT NULL,
     tokens BIGINT NOT NULL,
     counted BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
-    body TEXT NOT NULL,
+    body ${text} NOT NULL,
     PRIMARY KEY (tenant, conversation)
   ) ${clustered}`,
   `CREATE TABLE tenants (
-    tenant TEXT NOT NULL PRIMARY KEY,
-    settings TEXT NOT NULL,
+    tenant ${text} NOT NULL PRIMARY KEY,
+    settings ${text} NOT NULL,
     updated_at BIGINT NOT NULL
   ) ${clustered}`,
 ]

@@ -1,4 +1,4 @@
-import { all, type Database, first } from '../database.ts'
+import { all, type Database, type Dialect, first, type Work } from '../database.ts'
 import { conversations } from './0001-conversations.ts'
 import { lazyCounts } from './0002-lazy-counts.ts'
 import { clients } from './0003-clients.ts'
@@ -7,18 +7,22 @@ import { clients } from './0003-clients.ts'
 const migrations = [conversations, lazyCounts, clients]
 
 /**
- * Brings the schema up to date, each step in a transaction of its own.
+ * Brings the schema up to date, each step in a transaction of its own; of several processes that start at once each
+ * finds the steps of the others.
  *
  * @throws Error when the data was written by a newer Daehwa
  */
 export async function migrate(database: Database, now: number): Promise<void> {
-  await database.write(() =>
-    all(
-      'CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at BIGINT NOT NULL)',
-    ),
+  while (await database.alter(() => nextStep(database.dialect, now)));
+}
+
+/** Takes one step; false when there is none left. */
+function* nextStep(dialect: Dialect, now: number): Work<boolean> {
+  yield* all(
+    'CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at BIGINT NOT NULL)',
   )
-  const row = await database.read(() =>
-    first<{ version: number | null }>('SELECT max(version) AS version FROM schema_migrations'),
+  const row = yield* first<{ version: number | null }>(
+    'SELECT max(version) AS version FROM schema_migrations',
   )
   const version = row?.version ?? 0
   if (version > migrations.length) {
@@ -26,11 +30,9 @@ export async function migrate(database: Database, now: number): Promise<void> {
       `the data has schema version ${version}, and this Daehwa knows ${migrations.length}. Start the newer Daehwa that wrote it`,
     )
   }
-  for (const [index, statements] of migrations.entries()) {
-    if (index < version) continue
-    await database.write(function* () {
-      for (const statement of statements(database.dialect)) yield* all(statement)
-      yield* all('INSERT INTO schema_migrations (version, applied_at) VALUES (?, ?)', index + 1, now)
-    })
-  }
+  const statements = migrations[version]
+  if (statements === undefined) return false
+  for (const statement of statements(dialect)) yield* all(statement)
+  yield* all('INSERT INTO schema_migrations (version, applied_at) VALUES (?, ?)', version + 1, now)
+  return true
 }

@@ -1,0 +1,204 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { Client, DatabaseError } from 'pg'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { all } from '../../src/storage/database.ts'
+import { openStorage, type Storage } from '../../src/storage/open-storage.ts'
+import { PostgresDatabase } from '../../src/storage/postgres.ts'
+import { storageError } from '../../src/storage/postgres-errors.ts'
+import { startCommitProxy } from '../support/commit-proxy.ts'
+import { historyOf } from '../support/history-of.ts'
+import { postgresForTests } from '../support/start-postgres.ts'
+import { answer, begin, commit, contents, finish, someone, turn } from './samples.ts'
+import { storeContract } from './store-contract.ts'
+
+const postgres = postgresForTests()
+let shared: string
+
+beforeAll(async () => {
+  shared = await postgres.newDatabase()
+})
+
+async function open(url: string): Promise<Storage> {
+  const storage = await openStorage({ url, dir: '', durability: 'full', now: 1 })
+  onTestFinished(() => storage[Symbol.asyncDispose]())
+  return storage
+}
+
+/** Asks a database beside the store. */
+async function ask<Row>(url: string, sql: string, values: unknown[] = []): Promise<Row[]> {
+  const client = new Client(url)
+  await client.connect()
+  try {
+    return (await client.query(sql, values)).rows as Row[]
+  } finally {
+    await client.end()
+  }
+}
+
+storeContract('Postgres', async () => {
+  let storage = await open(shared)
+  return {
+    store: storage.store,
+    async reopen() {
+      storage = await open(shared)
+      return storage.store
+    },
+  }
+})
+
+describe('Postgres', () => {
+  it('saw nobody wait in a circle in all that was done at once', async () => {
+    const sql = 'SELECT deadlocks::int AS deadlocks FROM pg_stat_database WHERE datname = current_database()'
+    expect(await ask(shared, sql)).toEqual([{ deadlocks: 0 }])
+  })
+
+  it('is brought up to date once by many processes that start at once', async () => {
+    const url = await postgres.newDatabase()
+    const stores = await Promise.all(Array.from({ length: 6 }, () => open(url)))
+    const versions = await ask<{ version: number }>(
+      url,
+      'SELECT version FROM schema_migrations ORDER BY version',
+    )
+    expect(versions.map(({ version }) => version)).toEqual([1, 2, 3])
+    const key = someone()
+    for (const { store } of stores) await finish(store, key, 'q', 'a')
+    expect(await historyOf(stores[0]?.store ?? never(), key)).toHaveLength(12)
+  })
+
+  it('is refused when a newer Daehwa wrote to it', async () => {
+    const url = await postgres.newDatabase()
+    await open(url)
+    await ask(url, 'INSERT INTO schema_migrations VALUES (99, 1)')
+    await expect(open(url)).rejects.toThrow(/schema version 99.+Start the newer Daehwa/)
+  })
+
+  it('sorts every text by its bytes', async () => {
+    const others = await ask(
+      shared,
+      `SELECT table_name, column_name FROM information_schema.columns
+       WHERE table_schema = 'public' AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'`,
+    )
+    expect(others).toEqual([])
+  })
+
+  it('in full durability has the log on its disk before it says so, whatever is its default', async () => {
+    const url = await postgres.newDatabase()
+    await ask(url, `ALTER ROLE CURRENT_USER SET synchronous_commit = off`)
+    onTestFinished(async () => void (await ask(url, 'ALTER ROLE CURRENT_USER RESET synchronous_commit')))
+    for (const [durability, level] of [
+      ['full', 'on'],
+      ['normal', 'off'],
+    ] as const) {
+      const database = new PostgresDatabase(url, durability)
+      const rows = await database.read(() => all("SELECT current_setting('synchronous_commit') AS level"))
+      await database.close()
+      expect(rows).toEqual([{ level }])
+    }
+  })
+})
+
+describe('a connection to Postgres', () => {
+  const cutAll = (url: string) =>
+    ask(url, 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', ['daehwa'])
+
+  it('that is cut is replaced: what was under way is a storage_unavailable, what comes next works', async () => {
+    const url = await postgres.newDatabase()
+    const { store } = await open(url)
+    const key = someone()
+    const claim = await begin(store, turn(key, 'q'))
+    for (let round = 0; round < 5; round++) {
+      const writes = Array.from({ length: 40 }, (_, n) => store.updateClient(someone(), {}, n))
+      const settled = Promise.allSettled([...writes, store.ping(), store.turn('a', 'b')])
+      await cutAll(url)
+      for (const one of await settled) {
+        if (one.status === 'rejected')
+          expect(one.reason).toMatchObject({ code: 'storage_unavailable', retryAfter: 1 })
+      }
+      await expect.poll(() => store.ping().then(() => 'there'), { timeout: 5_000 }).toBe('there')
+    }
+    expect(await commit(store, claim, answer('a'))).toBe(true)
+    expect(contents(await historyOf(store, key))).toEqual(['q', 'a'])
+  })
+
+  it('that is cut before the answer to a COMMIT: what was committed counts as such', async () => {
+    const proxy = await startCommitProxy(await postgres.newDatabase())
+    const { store } = await open(proxy.url)
+    const key = someone()
+    proxy.fault = 'answer lost'
+    const claim = await begin(store, turn(key, 'q'))
+    proxy.fault = 'answer lost'
+    expect(await commit(store, claim, answer('a'))).toBe(true)
+    expect(proxy.fault).toBeUndefined()
+    expect(contents(await historyOf(store, key))).toEqual(['q', 'a'])
+  })
+
+  it('that is cut before a COMMIT arrives: nothing is kept, and it is said', async () => {
+    const proxy = await startCommitProxy(await postgres.newDatabase())
+    const { store } = await open(proxy.url)
+    const lost = turn(someone(), 'q')
+    proxy.fault = 'lost'
+    await expect(store.accept(lost, 9)).rejects.toMatchObject({ code: 'storage_unavailable' })
+    expect(await store.turn(lost.key.tenant, lost.id)).toBeUndefined()
+    expect((await store.settings(lost.key)).client).toBeUndefined()
+    await begin(store, lost)
+  })
+
+  it('that never answers is given up, and the line for the operator has no password', async () => {
+    const silent = createServer(() => {}).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    onTestFinished(() => void silent.close())
+    const { port } = silent.address() as AddressInfo
+    const refused = await open(`postgres://me:hidden@127.0.0.1:${port}/db?password=hidden`).catch(
+      (error) => error,
+    )
+    expect(refused.message).toBe(
+      `the database postgres://me@127.0.0.1:${port}/db cannot be used (Connection terminated due to connection timeout). Check DATABASE_URL`,
+    )
+  })
+
+  it.each([
+    [
+      'a wrong password',
+      (url: string) => url.replace(/:secret-\w+/, ':hidden'),
+      'password authentication failed',
+    ],
+    ['no such database', (url: string) => `${url}_not`, /database "daehwa_\d+_not" does not exist/],
+    [
+      'nobody there',
+      (url: string) => url.replace(/@[^/]+/, '@127.0.0.1:1'),
+      'connect ECONNREFUSED 127.0.0.1:1',
+    ],
+  ])('is refused in one line: %s', async (_, spoil, reason) => {
+    const refused = await open(spoil(shared)).catch((error) => error)
+    expect(refused).toMatchObject({ name: 'OpenError' })
+    expect(refused.message).toMatch(reason)
+    expect(refused.message).toMatch(/^the database postgres:\/\/daehwa@127\.0\.0\.1:.+Check DATABASE_URL$/)
+    expect(refused.message).not.toMatch(/secret-|hidden/)
+  })
+
+  it('is refused where texts could not be kept', async () => {
+    const url = await postgres.newDatabase()
+    const sql = "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+    await ask(url, sql)
+    await expect(open(postgres.url('latin'))).rejects.toThrow(
+      "its encoding is LATIN1: CREATE DATABASE … ENCODING 'UTF8'",
+    )
+  })
+
+  it.each([
+    ['53100', 'storage_full'],
+    ['53300', 'storage_unavailable'],
+    ['57P01', 'storage_unavailable'],
+    ['57014', 'storage_unavailable'],
+    ['25006', 'storage_unavailable'],
+    ['22021', '22021'],
+  ])('that says %s means %s', (code, ours) => {
+    const error = Object.assign(new DatabaseError('', 0, 'error'), { code })
+    expect(storageError(error)).toMatchObject({ code: ours })
+  })
+})
+
+function never(): never {
+  throw new Error('this cannot be')
+}
