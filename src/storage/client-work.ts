@@ -4,7 +4,7 @@ import type { ConversationKey } from '../conversation/conversation.ts'
 import { type ErrorCode, invalid } from '../conversation/errors.ts'
 import { newId } from '../conversation/ids.ts'
 import { patchSettings, type Settings, type SettingsPatch } from '../conversation/settings.ts'
-import { type StateRow, stateColumns, toState } from './conversation-row.ts'
+import { lastActive, type StateRow, stateColumns, toState } from './conversation-row.ts'
 import { all, first, type Value, type Work } from './database.ts'
 
 export function* settings(key: ConversationKey): Work<{ client: Client | undefined; defaults: Settings }> {
@@ -20,7 +20,7 @@ export function* updateClient(key: ConversationKey, patch: SettingsPatch, at: nu
     `INSERT INTO conversations (tenant, id, client_name, model, settings, created_at, updated_at)
      VALUES (?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (tenant, client_name) DO UPDATE SET
-       model = excluded.model, settings = excluded.settings, updated_at = excluded.updated_at,
+       model = excluded.model, settings = excluded.settings, updated_at = ${lastActive('excluded.updated_at')},
        served_by = CASE WHEN ? = 1 THEN NULL ELSE conversations.served_by END`,
     ...[tenant, newId('conv', at), name, model ?? null, JSON.stringify(others), at, at, chosen],
   )
