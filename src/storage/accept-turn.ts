@@ -2,7 +2,7 @@ import { DaehwaError, type ErrorCode } from '../conversation/errors.ts'
 import { newId } from '../conversation/ids.ts'
 import type { Accepted, Claim, Idempotency, NewTurn } from '../conversation/store.ts'
 import { mayRetry, type TurnStatus } from '../conversation/turn.ts'
-import { type StateRow, stateColumns, toState } from './conversation-row.ts'
+import { lastActive, type StateRow, stateColumns, toState } from './conversation-row.ts'
 import { first, run, type Work } from './database.ts'
 
 export function* accept(turn: NewTurn, deadline: number | undefined): Work<Accepted> {
@@ -57,10 +57,10 @@ function* openConversation({ key, id, at }: NewTurn, claimed: boolean): Work<Cla
       ? `INSERT INTO conversations (tenant, id, client_name, created_at, updated_at, fence, active_turn)
          VALUES (?, ?, ?, ?, ?, 1, ?)
          ON CONFLICT (tenant, client_name) DO UPDATE SET
-           fence = conversations.fence + 1, active_turn = excluded.active_turn, updated_at = excluded.updated_at
+           fence = conversations.fence + 1, active_turn = excluded.active_turn, updated_at = ${lastActive('excluded.updated_at')}
          RETURNING fence, ${stateColumns}`
       : `INSERT INTO conversations (tenant, id, client_name, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (tenant, client_name) DO UPDATE SET updated_at = excluded.updated_at
+         ON CONFLICT (tenant, client_name) DO UPDATE SET updated_at = ${lastActive('excluded.updated_at')}
          RETURNING fence, ${stateColumns}`,
     ...[key.tenant, newId('conv', at), key.client, at, at, ...(claimed ? [id] : [])],
   )

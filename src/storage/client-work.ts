@@ -4,7 +4,7 @@ import type { ConversationKey } from '../conversation/conversation.ts'
 import { type ErrorCode, invalid } from '../conversation/errors.ts'
 import { newId } from '../conversation/ids.ts'
 import { patchSettings, type Settings, type SettingsPatch } from '../conversation/settings.ts'
-import { type StateRow, stateColumns, toState } from './conversation-row.ts'
+import { lastActive, type StateRow, stateColumns, toState } from './conversation-row.ts'
 import { all, first, run, type Value, type Work } from './database.ts'
 
 export function* settings({
@@ -27,7 +27,7 @@ export function* updateClient(key: ConversationKey, patch: SettingsPatch, at: nu
   // Made before it is read, so that it is this work's alone until it is changed.
   const known = yield* first<ClientRow>(
     `INSERT INTO conversations (tenant, id, client_name, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
-     ON CONFLICT (tenant, client_name) DO UPDATE SET updated_at = excluded.updated_at RETURNING ${clientColumns}`,
+     ON CONFLICT (tenant, client_name) DO UPDATE SET updated_at = ${lastActive('excluded.updated_at')} RETURNING ${clientColumns}`,
     ...[tenant, newId('conv', at), name, at, at],
   )
   if (known === undefined) throw new Error('an upsert returned no row')
@@ -91,19 +91,6 @@ export function* clients(
   const page = rows.map((row) => toClient(tenant, row))
   const last = page.at(-1)
   return { clients: page, next: sizes.length > count && last !== undefined ? cursorOf(last) : undefined }
-}
-
-function* client({ tenant, client: name }: ConversationKey): Work<Client | undefined> {
-  const row = yield* first<ClientRow>(
-    `SELECT ${clientColumns} FROM conversations WHERE tenant = ? AND client_name = ?`,
-    ...[tenant, name],
-  )
-  return row && toClient(tenant, row)
-}
-
-function* defaults(tenant: string): Work<Settings> {
-  const row = yield* first<{ settings: string }>('SELECT settings FROM tenants WHERE tenant = ?', tenant)
-  return row === undefined ? {} : (JSON.parse(row.settings) as Settings)
 }
 
 const clientColumns = `${stateColumns}, client_name, model, settings, input_tokens, output_tokens, created_at,

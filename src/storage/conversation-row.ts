@@ -3,6 +3,10 @@ import type { ConversationState } from '../conversation/client.ts'
 /** The columns of `conversations` that a state is read from. */
 export const stateColumns = 'id, epoch, first_seq, next_seq, compacted_to, pins, served_by'
 
+/** The later of the time that is kept and of `at`: requests are not written in the order in which they came. */
+export const lastActive = (at: string): string =>
+  `CASE WHEN ${at} > conversations.updated_at THEN ${at} ELSE conversations.updated_at END`
+
 export interface StateRow {
   readonly id: string
   readonly epoch: number

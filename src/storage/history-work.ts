@@ -2,6 +2,7 @@ import { countThatFit } from '../conversation/context/context-window.ts'
 import type { ConversationKey, HistoryEntry, IncompleteReason } from '../conversation/conversation.ts'
 import { DaehwaError } from '../conversation/errors.ts'
 import type { Cleared } from '../conversation/store.ts'
+import { lastActive } from './conversation-row.ts'
 import { all, first, run, type Work } from './database.ts'
 import { turnSizes } from './past-work.ts'
 import { before } from './statuses.ts'
@@ -52,10 +53,11 @@ export function* historyPage(range: Range): Work<{ entries: HistoryEntry[]; rest
 
 export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cleared> {
   const conversation = yield* first<{ id: string }>(
-    `UPDATE conversations SET epoch = epoch + 1, first_seq = next_seq, active_turn = NULL, updated_at = ?,
+    `UPDATE conversations SET epoch = epoch + 1, first_seq = next_seq, active_turn = NULL,
+       updated_at = ${lastActive('?')},
        input_tokens = 0, output_tokens = 0, pins = 0, compacted_to = 0, compacting_until = NULL, compaction_error = NULL
      WHERE tenant = ? AND client_name = ? RETURNING id`,
-    ...[at, tenant, client],
+    ...[at, at, tenant, client],
   )
   if (conversation === undefined) return { messages: 0, turns: [], conversation: undefined }
   const { id } = conversation
@@ -82,7 +84,7 @@ export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cl
 
 export function* forget(key: ConversationKey, at: number): Work<Cleared> {
   const cleared = yield* clear(key, at)
-  yield* all('DELETE FROM conversations WHERE tenant = ? AND client_name = ?', key.tenant, key.client)
+  yield* run('DELETE FROM conversations WHERE tenant = ? AND client_name = ?', key.tenant, key.client)
   return cleared
 }
 

@@ -155,7 +155,11 @@ export class PostgresDatabase implements Database {
 
   #send(on: Pool | ClientBase, query: Query | string): Promise<QueryResult> {
     if (typeof query === 'string') return answered(on.query(query))
-    return answered(on.query({ ...this.#statement(query), values: [...query.values] }))
+    const { name, text } = this.#statement(query)
+    const values = [...query.values]
+    // pg gives rows as arrays where it is asked to; its types speak of objects alone.
+    if (query.asArrays) return answered(on.query({ name, text, values, rowMode: 'array' }))
+    return answered(on.query({ name, text, values }))
   }
 
   #statement({ sql, lock }: Query): { name: string; text: string } {

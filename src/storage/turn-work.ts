@@ -5,7 +5,7 @@ import type { Claim, NewItems, QueuedTurn } from '../conversation/store.ts'
 import type { TurnRecord } from '../conversation/turn.ts'
 import { answerId, reasoningId } from '../conversation/turn-event.ts'
 import { type Claimed, toClaim } from './accept-turn.ts'
-import { stateColumns } from './conversation-row.ts'
+import { lastActive, stateColumns } from './conversation-row.ts'
 import { all, first, locked, run, type Work } from './database.ts'
 import { before } from './statuses.ts'
 
@@ -26,9 +26,9 @@ export function* claim(
   )
   if (turn === undefined) return undefined
   const row = yield* first<Claimed>(
-    `UPDATE conversations SET fence = fence + 1, active_turn = ?, updated_at = ?
+    `UPDATE conversations SET fence = fence + 1, active_turn = ?, updated_at = ${lastActive('?')}
      WHERE tenant = ? AND id = ? RETURNING fence, ${stateColumns}`,
-    ...[turnId, at, tenant, turn.conversation],
+    ...[turnId, at, at, tenant, turn.conversation],
   )
   return row && toClaim(tenant, turnId, row)
 }
@@ -180,10 +180,10 @@ function* release(
 ): Work<{ next_seq: number } | undefined> {
   const { input_tokens: input = 0, output_tokens: output = 0 } = added?.usage ?? {}
   return yield* first<{ next_seq: number }>(
-    `UPDATE conversations SET next_seq = next_seq + ?, active_turn = NULL, updated_at = ?,
+    `UPDATE conversations SET next_seq = next_seq + ?, active_turn = NULL, updated_at = ${lastActive('?')},
        input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, served_by = coalesce(?, served_by)
      WHERE tenant = ? AND id = ? AND epoch = ? AND fence = ? AND active_turn = ? RETURNING next_seq`,
-    ...[added === undefined ? 0 : 1, at, input, output, servedBy ?? null],
+    ...[added === undefined ? 0 : 1, at, at, input, output, servedBy ?? null],
     ...[claim.tenant, claim.conversation, claim.epoch, claim.fence, claim.turnId],
   )
 }

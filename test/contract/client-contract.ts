@@ -136,6 +136,24 @@ export function clientContract(open: () => Promise<StoreUnderTest>): void {
     await expect(page({ cursor: 'nonsense' })).rejects.toMatchObject({ code: 'invalid_request' })
   })
 
+  it('never says that a client was last active earlier than it said before', async () => {
+    const { store } = await open()
+    const key = someone()
+    const active = async () => (await clientOf(store, key))?.activeAt
+    await store.updateClient(key, {}, 20)
+    const slow = turn(key, 'came at 5, and took long to count', 5)
+    await store.accept(slow, undefined)
+    expect(await active()).toBe(20)
+    const claim = (await store.claim(key.tenant, slow.id, 6, 99)) as Claim
+    await commit(store, claim, answer('a', 7))
+    await begin(store, turn(key, 'q', 8))
+    await store.updateClient(key, { top_p: 1 }, 9)
+    await store.clear(key, 10)
+    expect(await active()).toBe(20)
+    await finish(store, key, 'q', 'a', { at: 21, answeredAt: 22 })
+    expect(await active()).toBe(22)
+  })
+
   it('gives fewer clients than asked for where their settings are long, and none is left out', async () => {
     const { store } = await open()
     const { tenant } = someone()
