@@ -12,7 +12,7 @@ export function raceContract(open: () => Promise<StoreUnderTest>): void {
     const { store } = await open()
     const key = someone()
     await Promise.all(
-      times(20).map((n) => store.updateClient(key, { metadata: { [`note ${n}`]: `${n}` } }, n)),
+      times(16).map((n) => store.updateClient(key, { metadata: { [`note ${n}`]: `${n}` } }, n)),
     )
     await Promise.all([
       store.updateClient(key, { model: 'chosen' }, 50),
@@ -21,18 +21,18 @@ export function raceContract(open: () => Promise<StoreUnderTest>): void {
     ])
     const { client } = await store.settings(key)
     expect(client?.settings).toMatchObject({ model: 'chosen', temperature: 0.5 })
-    expect(Object.keys(client?.settings.metadata ?? {})).toHaveLength(20)
+    expect(Object.keys(client?.settings.metadata ?? {})).toHaveLength(16)
   })
 
   it('loses no change of the settings by default', async () => {
     const { store } = await open()
     const key = someone()
     await Promise.all(
-      times(20).map((n) => store.updateDefaults(key.tenant, { metadata: { [`note ${n}`]: `${n}` } }, n)),
+      times(16).map((n) => store.updateDefaults(key.tenant, { metadata: { [`note ${n}`]: `${n}` } }, n)),
     )
     const { client, defaults } = await store.settings(key)
     expect(client).toBeUndefined()
-    expect(Object.keys(defaults.metadata ?? {})).toHaveLength(20)
+    expect(Object.keys(defaults.metadata ?? {})).toHaveLength(16)
   })
 
   it('makes one conversation of many first messages at once', async () => {
