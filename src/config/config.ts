@@ -138,9 +138,11 @@ function databaseUrl(env: Env): string | undefined {
   if (!/^postgres(ql)?:\/\//.test(value)) {
     throw new ConfigError(`DATABASE_URL must begin with postgres:// or postgresql://, as in ${example}`)
   }
-  if (URL.canParse(value)) return value
+  const url = URL.parse(value)
+  // An "@" behind the host: what stands before it was a password, and would be shown as a port and a path.
+  if (url !== null && url.hash === '' && !(url.pathname + url.search).includes('@')) return value
   throw new ConfigError(
-    `DATABASE_URL is no address, as ${example} is. Percent-encode what is special in its password: "/" is %2F, "#" is %23, "@" is %40`,
+    `DATABASE_URL is no address, as ${example} is. Percent-encode what is special in its password: "/" is %2F, "#" is %23, "?" is %3F, "@" is %40`,
   )
 }
 

@@ -2,7 +2,6 @@ import { DaehwaError } from '../conversation/errors.ts'
 import type { Store } from '../conversation/store.ts'
 import { type Database, OpenError } from './database.ts'
 import { migrate } from './migrations/migrate.ts'
-import { PostgresDatabase, shownAddress } from './postgres.ts'
 import { sqlStore } from './sql-store.ts'
 import { type Durability, SqliteDatabase } from './sqlite.ts'
 
@@ -44,6 +43,7 @@ async function openSqlite({ dir, durability, now }: StorageOptions): Promise<Sto
 }
 
 async function openPostgres(url: string, { durability, now }: StorageOptions): Promise<Storage> {
+  const { PostgresDatabase, shownAddress } = await import('./postgres.ts') // 10 MB that SQLite does without
   const place = shownAddress(url)
   const database = new PostgresDatabase(url, durability)
   try {

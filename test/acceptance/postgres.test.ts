@@ -12,7 +12,11 @@ const postgres = postgresForTests()
 
 async function start() {
   const upstream = await startTranscriptUpstream()
-  const env = { OPENAI_BASE_URL: upstream.baseUrl, DATABASE_URL: await postgres.newDatabase() }
+  const env = {
+    OPENAI_BASE_URL: upstream.baseUrl,
+    DATABASE_URL: await postgres.newDatabase(),
+    DAEHWA_CONTEXT_WINDOW: '1000000', // so that every answer tells of all that came before it
+  }
   return { upstream, env, server: await startServer({ env }) }
 }
 

@@ -57,6 +57,9 @@ describe('settings', () => {
     [{ OPENAI_BASE_URL: 'https://user:secret@example.com' }, 'OPENAI_BASE_URL holds a user name'],
     [{ REDIS_URL: 'redis://localhost' }, 'REDIS_URL is set'],
     [{ DATABASE_URL: 'mysql://localhost/x' }, 'DATABASE_URL must begin with postgres:// or postgresql://'],
+    [{ DATABASE_URL: 'postgres://a:12/3@localhost/x' }, 'DATABASE_URL is no address, as postgres://user'],
+    [{ DATABASE_URL: 'postgres://a:12?3@localhost/x' }, '"?" is %3F'],
+    [{ DATABASE_URL: 'postgres://a:12#3@localhost/x' }, '"#" is %23'],
     [{ DATABASE_URL: 'postgres://a:b/c@localhost/x' }, 'Percent-encode what is special in its password'],
     [{ HOST: '0.0.0.0' }, 'Set DAEHWA_API_KEY'],
     [{ HOST: '192.168.0.2' }, 'Set DAEHWA_API_KEY'],
@@ -85,6 +88,14 @@ describe('settings', () => {
 
   it.each([['127.0.0.1'], ['::1'], ['localhost'], ['127.1.2.3']])('need no key on %s', (host) => {
     expect(parseConfig({ HOST: host }).host).toBe(host)
+  })
+
+  it.each([
+    ['postgres://localhost'],
+    ['postgresql://me:p%40ss@db.example.com:5432/daehwa?sslmode=verify-full'],
+    ['postgres:///daehwa?host=/run/postgresql'],
+  ])('take %s as it is', (address) => {
+    expect(parseConfig({ DATABASE_URL: address }).databaseUrl).toBe(address)
   })
 
   it('listen anywhere with a key', () => {

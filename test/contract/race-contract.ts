@@ -9,7 +9,7 @@ const times = (count: number) => Array.from({ length: count }, (_, n) => n)
 /** What `Store` promises when much is written at once. */
 export function raceContract(open: () => Promise<StoreUnderTest>): void {
   it('loses no change of settings that are changed at once, of a client that is new', async () => {
-    const { store } = await open()
+    const store = await warm(open)
     const key = someone()
     await Promise.all(
       times(16).map((n) => store.updateClient(key, { metadata: { [`note ${n}`]: `${n}` } }, n)),
@@ -25,7 +25,7 @@ export function raceContract(open: () => Promise<StoreUnderTest>): void {
   })
 
   it('loses no change of the settings by default', async () => {
-    const { store } = await open()
+    const store = await warm(open)
     const key = someone()
     await Promise.all(
       times(16).map((n) => store.updateDefaults(key.tenant, { metadata: { [`note ${n}`]: `${n}` } }, n)),
@@ -36,7 +36,7 @@ export function raceContract(open: () => Promise<StoreUnderTest>): void {
   })
 
   it('makes one conversation of many first messages at once', async () => {
-    const { store } = await open()
+    const store = await warm(open)
     const key = someone()
     const claims = await Promise.all(times(20).map((n) => begin(store, turn(key, `${n}`))))
     expect(new Set(claims.map(({ conversation }) => conversation)).size).toBe(1)
@@ -52,7 +52,7 @@ export function raceContract(open: () => Promise<StoreUnderTest>): void {
   })
 
   it('takes a message anew once, however many try at once, after it failed and after a day', async () => {
-    const { store } = await open()
+    const store = await warm(open)
     const { tenant } = someone()
     const first = await begin(store, keyed('a', tenant))
     await store.end(first, failure(first.turnId, 'upstream_timeout'))
@@ -72,7 +72,7 @@ export function raceContract(open: () => Promise<StoreUnderTest>): void {
   })
 
   it('refuses all but one of different messages that bear one key at once', async () => {
-    const { store } = await open()
+    const store = await warm(open)
     const { tenant } = someone()
     const all = await Promise.allSettled(
       times(10).map((n) => store.accept(keyed(`client ${n}`, tenant, `body ${n}`), 9)),
@@ -84,7 +84,7 @@ export function raceContract(open: () => Promise<StoreUnderTest>): void {
   })
 
   it('either commits before it is cleared, or not at all', async () => {
-    const { store } = await open()
+    const store = await warm(open)
     for (let round = 0; round < 20; round++) {
       const key = someone()
       const claim = await begin(store, turn(key, 'q'))
@@ -102,8 +102,20 @@ export function raceContract(open: () => Promise<StoreUnderTest>): void {
     }
   })
 
+  it('keeps sizes that several have counted at once, whatever their order', async () => {
+    const store = await warm(open)
+    const key = someone()
+    for (const n of times(20)) await finish(store, key, `q${n}`, 'a')
+    const claim = await begin(store, turn(key, 'now'))
+    const counts = times(20).map((seq) => ({ seq, position: 1, tokens: 7 }))
+    await Promise.all(
+      times(10).map((n) => store.keepCounts(claim, n % 2 === 0 ? counts : counts.toReversed())),
+    )
+    expect((await store.itemsFrom(claim, 0)).filter(({ tokens }) => tokens === 7)).toHaveLength(20)
+  })
+
   it('stays whole under everything at once', async () => {
-    const { store } = await open()
+    const store = await warm(open)
     const keys = times(3).map((n) => someone({ client: `client ${n}` }))
     await Promise.all(times(12).map((n) => churn(store, keys[n % keys.length] ?? someone(), n)))
     for (const key of keys) {
@@ -113,6 +125,13 @@ export function raceContract(open: () => Promise<StoreUnderTest>): void {
       expect((await store.settings(key)).client).toMatchObject({ inputTokens: 1, outputTokens: 2 })
     }
   })
+}
+
+/** A store whose connections are all there, so that what is begun at once runs at once. */
+async function warm(open: () => Promise<StoreUnderTest>): Promise<Store> {
+  const { store } = await open()
+  await Promise.all(times(20).map(() => store.ping()))
+  return store
 }
 
 /** What is begun first comes last, as its caller wants it. */
@@ -127,7 +146,8 @@ async function churn(store: Store, key: NewTurn['key'], seed: number): Promise<v
     const waiting = turn(key, 'waiting')
     await Promise.all([commit(store, claim, answer('a')), store.accept(waiting, undefined)])
     const entries = await historyOf(store, key)
-    const counts = entries.map((_, n) => ({ seq: claim.nextSeq + (n % 3), position: n % 2, tokens: 1 }))
+    const past = await store.itemsFrom({ ...claim, nextSeq: claim.nextSeq + 100 }, 0)
+    const counts = past.map(({ seq, position }) => ({ seq, position, tokens: 1 }))
     const next = store.claim(key.tenant, waiting.id, 3, 9)
     await Promise.all([
       store.keepCounts(claim, step % 2 === 0 ? counts : counts.toReversed()),

