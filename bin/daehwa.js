@@ -5,7 +5,7 @@ if (major >= 24) {
   // What was made of the sources is kept for the next start, which needs half the time and less memory then.
   import('node:module').then(({ enableCompileCache }) => {
     enableCompileCache(new URL('../node_modules/.cache/daehwa', import.meta.url).pathname)
-    return import('../src/main.ts')
+    return process.argv.length > 2 ? import('../src/cli/main.ts') : import('../src/main.ts')
   })
 } else {
   console.error(

@@ -25,11 +25,22 @@ interface StorageOptions {
  *
  * @throws OpenError, one line for the operator, when it cannot be used
  */
-export function openStorage(options: StorageOptions): Promise<Storage> {
+export async function openStorage(options: StorageOptions): Promise<Storage> {
+  const database = await openDatabase(options)
+  return {
+    store: sqlStore(database),
+    place:
+      options.url === undefined ? options.dir : (await import('./postgres.ts')).shownAddress(options.url),
+    [Symbol.asyncDispose]: () => database.close(),
+  }
+}
+
+/** The same without a store. */
+export function openDatabase(options: StorageOptions): Promise<Database> {
   return options.url === undefined ? openSqlite(options) : openPostgres(options.url, options)
 }
 
-async function openSqlite({ dir, durability, now }: StorageOptions): Promise<Storage> {
+async function openSqlite({ dir, durability, now }: StorageOptions): Promise<Database> {
   const database = new SqliteDatabase(dir, durability)
   try {
     await migrate(database, now)
@@ -39,10 +50,10 @@ async function openSqlite({ dir, durability, now }: StorageOptions): Promise<Sto
     await database.close()
     throw new OpenError(reasonOf(error))
   }
-  return storageOver(database, dir)
+  return database
 }
 
-async function openPostgres(url: string, { durability, now }: StorageOptions): Promise<Storage> {
+async function openPostgres(url: string, { durability, now }: StorageOptions): Promise<Database> {
   const { PostgresDatabase, shownAddress } = await import('./postgres.ts') // 10 MB that SQLite does without
   const place = shownAddress(url)
   const database = new PostgresDatabase(url, durability)
@@ -53,14 +64,8 @@ async function openPostgres(url: string, { durability, now }: StorageOptions): P
     await database.close()
     throw new OpenError(`the database ${place} cannot be used (${reasonOf(error)}). Check DATABASE_URL`)
   }
-  return storageOver(database, place)
+  return database
 }
-
-const storageOver = (database: Database, place: string): Storage => ({
-  store: sqlStore(database),
-  place,
-  [Symbol.asyncDispose]: () => database.close(),
-})
 
 /** Of an error of ours, what the database said: the operator needs that, and not what a caller is told. */
 function reasonOf(error: unknown): string {

@@ -155,11 +155,8 @@ export class PostgresDatabase implements Database {
 
   #send(on: Pool | ClientBase, query: Query | string): Promise<QueryResult> {
     if (typeof query === 'string') return answered(on.query(query))
-    const { name, text } = this.#statement(query)
-    const values = [...query.values]
-    // pg gives rows as arrays where it is asked to; its types speak of objects alone.
-    if (query.asArrays) return answered(on.query({ name, text, values, rowMode: 'array' }))
-    return answered(on.query({ name, text, values }))
+    const asked = { ...this.#statement(query), values: [...query.values] }
+    return answered<QueryResult>(query.asArrays ? on.query({ ...asked, rowMode: 'array' }) : on.query(asked))
   }
 
   #statement({ sql, lock }: Query): { name: string; text: string } {
