@@ -76,7 +76,7 @@ export async function viewContext(
   const tokens = tokensOf(items)
   const allPins = now.pins > 0 ? await past.pinned(now) : []
   return {
-    ...{ model: target.name, ...limits, items, tokens },
+    ...{ model: target.name, ...request.own, items, tokens },
     room: Math.max(0, roomForTurns(limits, [tokens])),
     leftOut: await rangeOf(deps, now, from - context.leftOut, from),
     pinsLeftOut: allPins

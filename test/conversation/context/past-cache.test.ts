@@ -32,6 +32,7 @@ const stateOf = async (store: Store, key: ConversationKey) => {
 const request = {
   model: 'm',
   limits: { window: 1_000_000, answer: 10_000 },
+  own: { window: 1_000_000, answer: 10_000 },
   instructions: 'Be brief.',
   input: uncounted('user', 'and now?'),
 }
