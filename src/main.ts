@@ -36,7 +36,7 @@ try {
 }
 
 async function run(config: Config): Promise<void> {
-  const log = createLogger(config.logLevel)
+  const { log, end } = createLogger(config.logLevel)
   process.on('uncaughtException', (err) => {
     log.fatal({ err }, 'the process ends: nobody foresaw this error')
     process.exit(1)
@@ -95,7 +95,7 @@ async function run(config: Config): Promise<void> {
   stopping = true
   await turns.drain(grace.turns)
   await closeApp(app)
-  log.info('stopped')
+  await end('stopped')
 }
 
 /** The first signal to stop. A later one ends the process at once. */
