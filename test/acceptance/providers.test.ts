@@ -32,6 +32,21 @@ async function start() {
   return { a, b, file, client: clientOf(server.url) }
 }
 
+describe('a setting that a model does not take', () => {
+  it('is refused when it was asked for, and left out when it is only there by default', async () => {
+    const a = await startTranscriptUpstream()
+    const file = { upstreams: { a: { base_url: a.baseUrl, models: { transcript: { settings: ['stop'] } } } } }
+    const client = clientOf((await startServer({ dataDir: folderWith(file) })).url)
+    await client.send('PATCH', '/defaults', { temperature: 0.3, stop: ['.'] })
+    expect((await client.query('a', 'hi')).status).toBe(200)
+    expect(a.journal[0]?.body).toMatchObject({ stop: ['.'] })
+    expect(a.journal[0]?.body).not.toHaveProperty('temperature')
+    const refused = await client.query('a', 'hi', { temperature: 0.5 })
+    expect(refused).toMatchObject({ status: 400, body: { code: 'invalid_request' } })
+    expect(refused.body.error).toContain("takes no 'temperature'")
+  })
+})
+
 describe('two upstreams in a file', () => {
   it('have one list, under names that say whose a model is', async () => {
     const { a, file, client } = await start()
