@@ -177,9 +177,13 @@ function* release(
   const { input_tokens: input = 0, output_tokens: output = 0 } = added?.usage ?? {}
   return yield* first<{ next_seq: number }>(
     `UPDATE conversations SET next_seq = next_seq + ?, active_turn = NULL, updated_at = ${lastActive('?')},
-       input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, served_by = coalesce(?, served_by)
+       input_tokens = ${sum('input_tokens')}, output_tokens = ${sum('output_tokens')}, served_by = coalesce(?, served_by)
      WHERE tenant = ? AND id = ? AND epoch = ? AND fence = ? AND active_turn = ? RETURNING next_seq`,
-    ...[added === undefined ? 0 : 1, at, at, input, output, servedBy ?? null],
+    ...[added === undefined ? 0 : 1, at, at, input, input, output, output, servedBy ?? null],
     ...[claim.tenant, claim.conversation, claim.epoch, claim.fence, claim.turnId],
   )
 }
+
+/** A column and a value together, no more than can be read again. */
+const sum = (column: string): string =>
+  `CASE WHEN ${column} > ${Number.MAX_SAFE_INTEGER} - ? THEN ${Number.MAX_SAFE_INTEGER} ELSE ${column} + ? END`

@@ -56,6 +56,20 @@ export function clientContract(open: () => Promise<StoreUnderTest>): void {
     })
   })
 
+  it('can be read however many tokens are said to have been used', async () => {
+    const { store } = await open()
+    const key = someone()
+    const [most, more] = [Number.MAX_SAFE_INTEGER, 1_000_000_000]
+    for (const tokens of [most - 1, more, more]) {
+      const usage = { input_tokens: tokens, output_tokens: tokens, total_tokens: tokens }
+      await commit(store, await begin(store, turn(key, 'q')), { ...answer('a'), usage })
+    }
+    expect(await clientOf(store, key)).toMatchObject({ inputTokens: most, outputTokens: most })
+    expect(
+      (await store.clients(key.tenant, { prefix: '', limit: 5, cursor: undefined })).clients,
+    ).toHaveLength(1)
+  })
+
   it('loses nothing of changes that come at once', async () => {
     const { store } = await open()
     const key = someone()
