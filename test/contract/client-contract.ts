@@ -56,6 +56,24 @@ export function clientContract(open: () => Promise<StoreUnderTest>): void {
     })
   })
 
+  it('forgets who answered last when model or fallback are set, also while a turn runs', async () => {
+    const { store } = await open()
+    const key = someone()
+    const served = async (servedBy: string, change: object = {}) => {
+      const claim = await begin(store, turn(key, 'q'))
+      await store.updateClient(key, change, 2)
+      expect(await commit(store, claim, { ...answer('a'), servedBy })).toBe(true)
+      const { servedBy: mark } = await stateOf(store, key)
+      return mark === servedBy
+    }
+    expect(await served('a b b', { model: 'a' })).toBe(false)
+    expect(await served('a b b', { temperature: 1 })).toBe(true)
+    expect(await served('a b b', { fallback: ['b'] })).toBe(false)
+    expect(await served('a b a')).toBe(true)
+    await store.updateClient(key, { model: 'a' }, 3)
+    expect(await stateOf(store, key)).not.toMatchObject({ servedBy: 'a b a' })
+  })
+
   it('can be read however many tokens are said to have been used', async () => {
     const { store } = await open()
     const key = someone()
