@@ -39,3 +39,9 @@ it('reads numbers of tokens that were kept before they had a limit', async () =>
   expect([client?.inputTokens, client?.outputTokens]).toEqual(Array(2).fill(Number.MAX_SAFE_INTEGER))
   expect((await store.turn(key.tenant, id))?.usage?.total_tokens).toBe(Number.MAX_SAFE_INTEGER)
 })
+
+it('refuses what is written when it is closed, and does not end the process', async () => {
+  const { store, ...storage } = await openStorage({ dir: temporaryDir(), durability: 'normal', now: 1 })
+  await storage[Symbol.asyncDispose]()
+  await expect(store.updateClient(someone(), {}, 1)).rejects.toMatchObject({ code: 'storage_unavailable' })
+})
