@@ -109,3 +109,35 @@ it('builds a context of 2,000 messages in 4 ms when it is cold, and in 0.5 ms wh
   expect(cold).toBeLessThanOrEqual(4)
   expect(hot).toBeLessThanOrEqual(0.5)
 }, 60_000)
+
+it('misses nothing when a past grows beyond what is remembered, and keeps its newest turns', async () => {
+  const store = await open()
+  let reads = 0
+  const itemsFrom = (...args: Parameters<Store['itemsFrom']>) => {
+    reads++
+    return store.itemsFrom(...args)
+  }
+  const past = rememberingPasts({ ...store, itemsFrom })
+  const key = someone()
+  const long = 'a'.repeat(125_000)
+  const say = async (text: string) => {
+    const claim = await begin(store, { ...turn(key, ''), input: uncounted('user', text) })
+    await commit(store, claim, answer('a'))
+  }
+  for (let n = 0; n < 66; n++) await say(long)
+  await past.itemsFrom(await stateOf(store, key), 0)
+  for (let n = 0; n < 4; n++) {
+    await say(`${n} ${long}`)
+    const state = await stateOf(store, key)
+    expect(await past.itemsFrom(state, 0)).toEqual(await store.itemsFrom(state, 0))
+    expect(await past.tokensBetween(state, 0, state.nextSeq)).toBe(
+      await store.tokensBetween(state, 0, state.nextSeq),
+    )
+  }
+  reads = 0
+  const state = await stateOf(store, key)
+  expect(await past.itemsFrom(state, state.nextSeq - 20)).toEqual(
+    await store.itemsFrom(state, state.nextSeq - 20),
+  )
+  expect(reads).toBe(0)
+}, 30_000)
