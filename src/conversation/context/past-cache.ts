@@ -1,5 +1,6 @@
 import type { ConversationState } from '../client.ts'
 import type { PastItem } from '../conversation.ts'
+import type { Pace } from '../pacer.ts'
 import type { Cleared, PastStore } from '../store.ts'
 import { tokensOf } from './sizes.ts'
 
@@ -26,9 +27,10 @@ interface Past {
 
 /**
  * A store that remembers the long pasts that were sent last. What was read once of an epoch stays true, so a later turn
- * reads no more than what has come since; whoever asks says by the state of the conversation up to where.
+ * reads no more than what has come since; whoever asks says by the state of the conversation up to where. Those who read
+ * turn by turn are paced.
  */
-export function rememberingPasts<S extends PastStore>(store: S): S {
+export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
   const pasts = new Map<string, Past>()
   let total = 0
 
@@ -72,6 +74,7 @@ export function rememberingPasts<S extends PastStore>(store: S): S {
   return {
     ...store,
     async turnsBefore(state, beforeSeq, count) {
+      await pace()
       const past = known(state)
       const from = Math.max(state.firstSeq, beforeSeq - count)
       if (past === undefined || from < past.from) return store.turnsBefore(state, beforeSeq, count)
@@ -79,12 +82,14 @@ export function rememberingPasts<S extends PastStore>(store: S): S {
       return turns.slice(from - first, beforeSeq - first).reverse()
     },
     async tokensBetween(state, from, to) {
+      await pace()
       const past = known(state)
       if (past === undefined || from < past.from) return store.tokensBetween(state, from, to)
       const { turns, from: first } = await upToDate(state, past)
       return turns.slice(from - first, to - first).reduce((total, { sizes }) => total + tokensOf(sizes), 0)
     },
     async itemsFrom(state, fromSeq, toSeq = state.nextSeq) {
+      await pace()
       const past = known(state)
       const from = Math.max(state.firstSeq, fromSeq)
       if (past !== undefined && from >= past.from) {
