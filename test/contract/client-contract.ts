@@ -241,6 +241,24 @@ export function clientContract(open: () => Promise<StoreUnderTest>): void {
     expect((await (await reopen()).recover(7)).filter((one) => one.key.tenant === key.tenant)).toEqual([])
   })
 
+  it('says for a day that a turn ended because its client was forgotten, and then nothing', async () => {
+    const { store } = await open()
+    const [key, other] = [someone(), someone()]
+    const [day, waiting] = [24 * 60 * 60 * 1000, turn(key, 'waiting')]
+    await store.accept(waiting, undefined)
+    await store.forget(key, 5)
+    const eraseAnother = async (at: number) => {
+      for (const tenant of [key.tenant, other.tenant]) {
+        await store.updateClient({ tenant, client: 'another' }, {}, at)
+        await store.forget({ tenant, client: 'another' }, at)
+      }
+    }
+    await eraseAnother(5 + day)
+    expect(await store.turn(key.tenant, waiting.id)).toMatchObject({ error: { code: 'history_deleted' } })
+    await eraseAnother(6 + day)
+    expect(await store.turn(key.tenant, waiting.id)).toBeUndefined()
+  })
+
   it('leaves nothing half when a client is forgotten while it is written to', async () => {
     const { store } = await open()
     const key = someone()
