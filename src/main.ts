@@ -11,6 +11,7 @@ import { Compactor } from './conversation/context/compactor.ts'
 import { rememberingPasts } from './conversation/context/past-cache.ts'
 import { codeOf, DaehwaError } from './conversation/errors.ts'
 import { Models } from './conversation/models.ts'
+import { pacer } from './conversation/pacer.ts'
 import type { Log } from './conversation/ports.ts'
 import { Turns } from './conversation/turns.ts'
 import type { App } from './http/app-type.ts'
@@ -47,10 +48,11 @@ async function run(config: Config): Promise<void> {
   await using resources = new AsyncDisposableStack()
   const now = Date.now
   const clock = () => performance.now()
+  const pace = pacer(clock)
   const storage = resources.use(
     await openStorage({ dir: config.dataDir, durability: config.durability, now: now() }),
   )
-  const store = rememberingPasts(storage.store)
+  const store = rememberingPasts(storage.store, pace)
   const demo = config.upstreams.length === 0
   const startDemo = async () => {
     const { baseUrl } = resources.use(await startDemoModel())
@@ -67,7 +69,7 @@ async function run(config: Config): Promise<void> {
     clock,
     log,
   })
-  const basics = { store, past: store, upstreams, models, countTokens: tokenCounter(), now, clock, log }
+  const basics = { store, past: store, upstreams, models, countTokens: tokenCounter(pace), now, clock, log }
   const domain = {
     ...basics,
     compactor: new Compactor(basics),

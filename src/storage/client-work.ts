@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Client, ClientPage } from '../conversation/client.ts'
 import { countThatFit } from '../conversation/context/context-window.ts'
 import type { ConversationKey } from '../conversation/conversation.ts'
@@ -15,13 +16,14 @@ export function* updateClient(key: ConversationKey, patch: SettingsPatch, at: nu
   const { tenant, client: name } = key
   const known = yield* client(key)
   const { model, ...others } = patchSettings(known?.settings ?? {}, patch)
-  const chosen = 'model' in patch || 'fallback' in patch ? 1 : 0
+  // No chain has this mark; being new, it tells a turn that runs that the choice was made after it began.
+  const chosen = 'model' in patch || 'fallback' in patch ? randomUUID() : null
   yield* all(
     `INSERT INTO conversations (tenant, id, client_name, model, settings, created_at, updated_at)
      VALUES (?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (tenant, client_name) DO UPDATE SET
        model = excluded.model, settings = excluded.settings, updated_at = ${lastActive('excluded.updated_at')},
-       served_by = CASE WHEN ? = 1 THEN NULL ELSE conversations.served_by END`,
+       served_by = coalesce(?, conversations.served_by)`,
     ...[tenant, newId('conv', at), name, model ?? null, JSON.stringify(others), at, at, chosen],
   )
   const updated = yield* client(key)

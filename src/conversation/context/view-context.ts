@@ -3,6 +3,7 @@ import type { ConversationState } from '../client.ts'
 import type { Fragment, ItemView, LateCount } from '../conversation.ts'
 import { chooseContext, mended } from './choose-context.ts'
 import { roomForTurns } from './context-window.ts'
+import { keepLater } from './past-window.ts'
 import { exact, tokensOf, uncounted } from './sizes.ts'
 import { type Asked, requestOf, type TurnContextDeps } from './turn-context.ts'
 
@@ -72,7 +73,7 @@ export async function viewContext(
     const { seq, position, counted } = item
     if (!counted) counts.push({ seq, position, tokens: items.at(-1)?.tokens ?? 0 })
   }
-  if (counts.length > 0) await past.keepCounts(now, counts)
+  keepLater(past, now, counts)
   const tokens = tokensOf(items)
   const allPins = now.pins > 0 ? await past.pinned(now) : []
   return {
