@@ -81,6 +81,10 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       const { turns, from: first } = await upToDate(state, past)
       return turns.slice(from - first, beforeSeq - first).reverse()
     },
+    async views(state, from, to) {
+      await pace()
+      return store.views(state, from, to)
+    },
     async tokensBetween(state, from, to) {
       await pace()
       const past = known(state)

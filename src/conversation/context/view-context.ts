@@ -7,6 +7,9 @@ import { keepLater } from './past-window.ts'
 import { exact, tokensOf, uncounted } from './sizes.ts'
 import { type Asked, requestOf, type TurnContextDeps } from './turn-context.ts'
 
+/** How many turns are read at once. */
+const page = 256
+
 /** A run of turns, by the ids of the first and the last one. */
 interface TurnRange {
   readonly first: string
@@ -66,12 +69,13 @@ export async function viewContext(
     const covers = await rangeOf(deps, now, summary.fromSeq, summary.toSeq)
     await add('summary', summary, { id: summary.id, ...(covers && { covers }) })
   }
-  const verbatim = from < now.nextSeq ? await past.views(now, from, now.nextSeq) : []
   const counts: LateCount[] = []
-  for (const item of verbatim) {
-    await add('verbatim', item, idsOf(item))
-    const { seq, position, counted } = item
-    if (!counted) counts.push({ seq, position, tokens: items.at(-1)?.tokens ?? 0 })
+  for (let at = from; at < now.nextSeq; at += page) {
+    for (const item of await past.views(now, at, Math.min(at + page, now.nextSeq))) {
+      await add('verbatim', item, idsOf(item))
+      const { seq, position, counted } = item
+      if (!counted) counts.push({ seq, position, tokens: items.at(-1)?.tokens ?? 0 })
+    }
   }
   keepLater(past, now, counts)
   const tokens = tokensOf(items)

@@ -59,6 +59,7 @@ it('lets others have their turn while 10,000 turns near their window are looked 
       input: uncounted('user', 'and now?'),
       limits: { window, answer },
     },
+    own: { window, answer },
   }
   const catalog = { ...oneUpstream, otherWindow: window }
   const oneByOne = async (past: Store) => {
