@@ -1,18 +1,41 @@
-import { type Logger, pino, stdTimeFunctions } from 'pino'
+import { destination, type Logger, type LoggerOptions, pino, stdTimeFunctions } from 'pino'
+
+/** How long the end of the process waits for its last line, in milliseconds. */
+const longestWait = 1_000
+
+/** A log, and how it ends. */
+export interface LogOutput {
+  readonly log: Logger
+  /**
+   * Writes a last line, and resolves when it is written or nobody takes it. Without that the exit of the process would try
+   * for ever to write what waits to a reader who has gone.
+   */
+  end(message: string): Promise<void>
+}
 
 /**
  * JSON lines on standard output. Whatever is handed to it, neither keys nor what people said come out: requests
  * and errors are cut down to what an operator needs.
  */
-export function createLogger(level: string): Logger {
-  return pino({
+export function createLogger(level: string): LogOutput {
+  const out = destination(1)
+  const options: LoggerOptions = {
     level,
     base: null,
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
     serializers: { err: describeError, error: describeError, req: describeRequest, res: () => undefined },
     redact: ['apiKey', 'authorization', 'headers', '*.apiKey', '*.authorization', '*.headers'],
-  })
+  }
+  const log = pino(options, out)
+  const end = (message: string) =>
+    new Promise<void>((resolve) => {
+      if (!log.isLevelEnabled('info')) return resolve()
+      out.once('drain', resolve).once('error', () => resolve())
+      setTimeout(resolve, longestWait)
+      log.info(message)
+    })
+  return { log, end }
 }
 
 /** An error without its message, which may quote a body: its kind, code, place, and the same of its cause. */

@@ -11,6 +11,7 @@ import { Compactor } from './conversation/context/compactor.ts'
 import { rememberingPasts } from './conversation/context/past-cache.ts'
 import { codeOf, DaehwaError } from './conversation/errors.ts'
 import { Models } from './conversation/models.ts'
+import { pacer } from './conversation/pacer.ts'
 import type { Log } from './conversation/ports.ts'
 import { Turns } from './conversation/turns.ts'
 import type { App } from './http/app-type.ts'
@@ -36,7 +37,7 @@ try {
 }
 
 async function run(config: Config): Promise<void> {
-  const log = createLogger(config.logLevel)
+  const { log, end } = createLogger(config.logLevel)
   process.on('uncaughtException', (err) => {
     log.fatal({ err }, 'the process ends: nobody foresaw this error')
     process.exit(1)
@@ -47,13 +48,14 @@ async function run(config: Config): Promise<void> {
   await using resources = new AsyncDisposableStack()
   const now = Date.now
   const clock = () => performance.now()
+  const pace = pacer(clock)
   const storage = resources.use(
     await openStorage({
       ...{ url: config.databaseUrl, dir: config.dataDir, durability: config.durability },
       now: now(),
     }),
   )
-  const store = rememberingPasts(storage.store)
+  const store = rememberingPasts(storage.store, pace)
   const demo = config.upstreams.length === 0
   const startDemo = async () => {
     const { baseUrl } = resources.use(await startDemoModel())
@@ -70,7 +72,7 @@ async function run(config: Config): Promise<void> {
     clock,
     log,
   })
-  const basics = { store, past: store, upstreams, models, countTokens: tokenCounter(), now, clock, log }
+  const basics = { store, past: store, upstreams, models, countTokens: tokenCounter(pace), now, clock, log }
   const domain = {
     ...basics,
     compactor: new Compactor(basics),
@@ -98,7 +100,7 @@ async function run(config: Config): Promise<void> {
   stopping = true
   await turns.drain(grace.turns)
   await closeApp(app)
-  log.info('stopped')
+  await end('stopped')
 }
 
 /** The first signal to stop. A later one ends the process at once. */

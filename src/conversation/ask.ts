@@ -85,7 +85,7 @@ export function startingWith(
   return first === undefined ? chain : [first, ...chain.filter((target) => target !== first)]
 }
 
-export function answerOf(
+export async function* answerOf(
   upstreams: Upstreams,
   target: Target,
   request: Omit<ModelRequest, 'model'>,
@@ -94,7 +94,9 @@ export function answerOf(
   const upstream = upstreams.get(target.upstream)
   if (upstream === undefined) throw new Error(`no upstream is called ${target.upstream}`)
   const settings = request.settings && supported(request.settings, target)
-  return upstream.answer({ ...request, model: target.model, settings }, signal)
+  await target.check?.()
+  signal.throwIfAborted()
+  yield* upstream.answer({ ...request, model: target.model, settings }, signal)
 }
 
 /** @throws DaehwaError `invalid_request` for a setting that the model does not take, by the configuration */

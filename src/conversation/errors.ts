@@ -11,7 +11,7 @@ const wording = {
   context_length_exceeded: (d: { needed?: number; limit?: number; model: string }) =>
     d.needed === undefined || d.limit === undefined
       ? `The upstream says that the input is too long for '${d.model}'. Send a shorter one, or choose a model with a larger window.`
-      : `The input needs ${d.needed} tokens and '${d.model}' has room for ${d.limit}. Send a shorter one, or choose a model with a larger window.`,
+      : `The input, with the instructions, needs ${d.needed} tokens, and '${d.model}' has room for ${d.limit}. Send shorter ones, or choose a model with a larger window.`,
   invalid_api_key: () =>
     'The key is missing or wrong. Send the key of this server (its DAEHWA_API_KEY) as "Authorization: Bearer <key>" or "x-api-key: <key>".',
   not_found: (d: { what: string }) => `There is no ${d.what}.`,

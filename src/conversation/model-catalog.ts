@@ -40,6 +40,10 @@ export interface Target {
   readonly limits: Limits
   /** The settings that it takes; undefined: all. */
   readonly settings: readonly (keyof Generation)[] | undefined
+  /** Whether its name begins like that of another upstream, which there is not, or not any more. */
+  readonly guessed: boolean
+  /** To be asked before anything is sent: throws `model_not_found` where the name may have meant another upstream. */
+  readonly check?: () => Promise<void>
 }
 
 type Targets = readonly [Target, ...Target[]]
@@ -50,6 +54,11 @@ export function targetsOf(catalog: Catalog, name: string, fallback: readonly str
   const targets = new Map(names.map((one) => targetOf(catalog, one)).map((target) => [target.name, target]))
   const [first = targetOf(catalog, name), ...others] = targets.values()
   return [first, ...others]
+}
+
+/** Who is asked under a name, as far as the name says. */
+interface Owner extends Pick<Target, 'model' | 'guessed'> {
+  readonly upstream: CatalogUpstream
 }
 
 /** Whether the configuration itself names it, so that no list need be asked. */
@@ -76,7 +85,7 @@ export const aliasEntries = (catalog: Catalog): ModelInfo[] =>
   [...catalog.aliases.keys()].map((alias) => entry(alias, 'daehwa', targetsOf(catalog, alias, [])[0].name))
 
 function targetOf(catalog: Catalog, name: string): Target {
-  const { upstream, model } = whose(catalog, name)
+  const { upstream, model, guessed } = whose(catalog, name)
   const { window, max_output_tokens: answer, settings } = upstream.models.get(model) ?? {}
   return {
     upstream: upstream.name,
@@ -84,16 +93,18 @@ function targetOf(catalog: Catalog, name: string): Target {
     name: upstream.prefix + model,
     limits: limitsOf(model, catalog.otherWindow, { window, answer }),
     settings,
+    guessed,
   }
 }
 
-function whose({ upstreams }: Catalog, name: string): { upstream: CatalogUpstream; model: string } {
+function whose({ upstreams }: Catalog, name: string): Owner {
   const named = upstreams.find(
     ({ prefix }) => prefix !== '' && name.startsWith(prefix) && name.length > prefix.length,
   )
-  return named === undefined
-    ? { upstream: upstreams[0], model: name }
-    : { upstream: named, model: name.slice(named.prefix.length) }
+  if (named !== undefined) return { upstream: named, model: name.slice(named.prefix.length), guessed: false }
+  const [first] = upstreams
+  const guessed = first.prefix !== '' && name.includes('/') && !first.models.has(name)
+  return { upstream: first, model: name, guessed }
 }
 
 const entry = (id: string, owner: string, root: string): ModelInfo => ({

@@ -28,6 +28,8 @@ export interface ModelsDeps {
 export class Models {
   readonly #deps: ModelsDeps
   readonly #lists: ReadonlyMap<string, RememberedList>
+  /** Names that were guessed and then found in a list. */
+  readonly #found = new Set<string>()
   #chosenDefault: string | undefined
 
   constructor(deps: ModelsDeps) {
@@ -39,7 +41,8 @@ export class Models {
 
   /** Who is asked for a model or an alias: the first that answers. Then those of `fallback`; nobody twice. */
   targets(name: string, fallback: readonly string[] = []): readonly [Target, ...Target[]] {
-    return targetsOf(this.#deps.catalog, name, fallback)
+    const [first, ...others] = targetsOf(this.#deps.catalog, name, fallback)
+    return [this.#checked(first), ...others.map((target) => this.#checked(target))]
   }
 
   /**
@@ -76,11 +79,24 @@ export class Models {
   async check(model: string): Promise<void> {
     checkModelName(model)
     if (isConfigured(this.#deps.catalog, model)) return
-    const [target] = this.targets(model)
+    await this.#checkListed(this.targets(model)[0], model)
+  }
+
+  #checked(target: Target): Target {
+    if (!target.guessed || this.#found.has(target.name)) return target
+    const check = async () => {
+      await this.#checkListed(target, target.model)
+      this.#found.add(target.name)
+    }
+    return { ...target, check }
+  }
+
+  async #checkListed(target: Target, model: string): Promise<void> {
     for (const maxAge of [freshFor, freshForRefusal]) {
       const list = await this.#lists.get(target.upstream)?.read(maxAge)
       if (list?.some(({ id }) => id === target.model)) return
       if (list !== undefined) continue
+      if (target.guessed) break
       const message = 'the upstream has no list of models: the name was accepted unchecked'
       return this.#deps.log.warn({ model }, message)
     }

@@ -42,24 +42,30 @@ export async function newTurn(deps: NewTurnDeps, id: string, ask: Ask): Promise<
     if (name !== undefined) checkModelName(name)
   }
   const at = deps.now()
-  const held = await settingsFor(deps, key, ask.settings)
+  const { asked, ...held } = await settingsFor(deps, key, ask.settings)
   const { model, settings } = held
   const turn = { id, key, input: uncounted('user', input), ...held, idempotency, at }
   const [target] = deps.models.targets(model, settings.fallback)
-  checkSettings(generationOf(settings) ?? {}, target)
+  checkSettings(generationOf(asked) ?? {}, target)
   await checkFits(requestOf(deps, turn, target), deps.countTokens)
   return turn
 }
 
-/** The settings that hold for a client's next turn, and its model. @throws DaehwaError `no_default_model` */
+/**
+ * The settings that hold for a client's next turn, and its model; `asked` are those of them that are not there by default: what
+ * a model does not take of those is left out, and only what was asked for is refused.
+ *
+ * @throws DaehwaError `no_default_model`
+ */
 export async function settingsFor(
   { store, models }: { store: Store; models: Models },
   key: ConversationKey,
   own?: Settings,
-): Promise<Pick<NewTurn, 'model' | 'settings' | 'conversation'>> {
+): Promise<Pick<NewTurn, 'model' | 'settings' | 'conversation'> & { asked: Settings }> {
   const { client, defaults } = await store.settings(key)
   const { model = await models.default(), ...settings } = mergeSettings(defaults, client?.settings, own)
-  return { model, settings, conversation: client?.state.conversation }
+  const asked = mergeSettings(client?.settings, own)
+  return { model, settings, asked, conversation: client?.state.conversation }
 }
 
 /** The record of a turn that has only been accepted. */

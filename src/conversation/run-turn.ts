@@ -1,12 +1,18 @@
 import { answerOf, firstThatAnswers, preferring, servedMark, type Upstreams } from './ask.ts'
 import { type Context, messagesOf, sizeOf } from './context/choose-context.ts'
 import { exact, uncounted } from './context/sizes.ts'
-import { type Asked, compactWhenFull, contextFor, type TurnContextDeps } from './context/turn-context.ts'
+import {
+  type Asked,
+  compactWhenFull,
+  contextFor,
+  limitsFor,
+  type TurnContextDeps,
+} from './context/turn-context.ts'
 import { codeOf, DaehwaError, toDaehwaError } from './errors.ts'
 import type { LiveTurn } from './live-turn.ts'
 import type { Target } from './model-catalog.ts'
 import type { CountTokens, ModelEvent, Now } from './ports.ts'
-import { generationOf } from './settings.ts'
+import { type Generation, generationOf } from './settings.ts'
 import type { Claim, Store } from './store.ts'
 import type { TurnRecord } from './turn.ts'
 
@@ -17,8 +23,6 @@ export interface RunDeps extends TurnContextDeps {
   readonly store: Store
   readonly upstreams: Upstreams
   readonly now: Now
-  /** The longest that a turn may run, in milliseconds. */
-  readonly turnTimeout: number
 }
 
 /** What is still to be written of a turn that has ended. */
@@ -122,18 +126,17 @@ async function answer(
       const context = await contextFor(deps, claim, asked, target, cap, signal)
       signal.throwIfAborted()
       last = { target, context }
-      const request = { messages: messagesOf(context), settings: generationOf(asked.settings) }
+      const request = { messages: messagesOf(context), settings: generationFor(asked, target) }
       try {
         return yield* answerOf(deps.upstreams, target, request, signal)
       } catch (error) {
         if (!mayShrink(error, context, shrinks) || live.begun) throw error
         const past = await countedPast(context, deps.countTokens)
         cap = shrinks + 1 < maxShrinks ? Math.floor(past / 4) : 0
-        deps.calibration.refused(
-          target.name,
-          past + sizeOf({ ...context, past: [] }).tokens,
-          target.limits.window,
-        )
+        if (asked.settings.max_output_tokens === undefined) {
+          const all = past + sizeOf({ ...context, past: [] }).tokens
+          deps.calibration.refused(target.name, all, target.limits.window)
+        }
         const fields = { turn: claim.turnId, model: target.name, room: cap }
         deps.log.warn(fields, 'the upstream found the context too long: asking again with a shorter past')
       }
@@ -157,6 +160,13 @@ async function collect(events: AsyncIterable<ModelEvent>, live: LiveTurn): Promi
     if (!fits) return { type: 'finish', incomplete: 'max_output_bytes', usage: undefined, model: undefined }
   }
   throw DaehwaError.of('upstream_bad_response', { detail: 'it ended without a finish reason' })
+}
+
+/** The settings of a turn for one model: no longer an answer than is kept free for it. */
+function generationFor({ settings }: Asked, target: Target): Generation | undefined {
+  const generation = generationOf(settings)
+  if (generation?.max_output_tokens === undefined) return generation
+  return { ...generation, max_output_tokens: limitsFor(target.limits, settings).answer }
 }
 
 const mayShrink = (error: unknown, { past }: Context, shrinks: number): boolean =>

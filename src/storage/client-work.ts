@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Client, ClientPage } from '../conversation/client.ts'
 import { countThatFit } from '../conversation/context/context-window.ts'
 import type { ConversationKey } from '../conversation/conversation.ts'
@@ -35,7 +36,8 @@ export function* updateClient(key: ConversationKey, patch: SettingsPatch, at: nu
   const changed = {
     model: model ?? null,
     settings: JSON.stringify(others),
-    served_by: 'model' in patch || 'fallback' in patch ? null : known.served_by,
+    // No chain has this mark; being new, it tells a turn that runs that the choice was made after it began.
+    served_by: 'model' in patch || 'fallback' in patch ? randomUUID() : known.served_by,
   }
   yield* run(
     'UPDATE conversations SET model = ?, settings = ?, served_by = ? WHERE tenant = ? AND id = ?',

@@ -7,6 +7,12 @@ export const stateColumns = 'id, epoch, first_seq, next_seq, compacted_to, pins,
 export const lastActive = (at: string): string =>
   `CASE WHEN ${at} > conversations.updated_at THEN ${at} ELSE conversations.updated_at END`
 
+/** A column and a value together, no more than can be read again. */
+export const safeSum = (column: string): string =>
+  `CASE WHEN ${column} > ${most} - ? THEN ${most} ELSE ${column} + ? END`
+
+const most = Number.MAX_SAFE_INTEGER
+
 export interface StateRow {
   readonly id: string
   readonly epoch: number

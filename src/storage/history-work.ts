@@ -10,6 +10,9 @@ import { before } from './statuses.ts'
 /** How much of a history is read at once: so many turns, or so many tokens at most, whichever comes first. */
 const page = { turns: 64, tokens: 200_000 }
 
+/** For how long a turn that an erasing ended can be asked why. Milliseconds. */
+const erasedFor = 24 * 60 * 60 * 1000
+
 /** A run of turns of one conversation: `from <= seq < to`. */
 export interface Range {
   readonly tenant: string
@@ -71,6 +74,10 @@ export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cl
     ...[tenant, id],
   )
   const { code, message } = DaehwaError.of('history_deleted')
+  yield* all(
+    `DELETE FROM turns WHERE tenant = ? AND error_code = '${code}' AND ended_at < ?`,
+    ...[tenant, at - erasedFor],
+  )
   const ended = yield* all<{ id: string }>(
     `UPDATE turns SET status = 'cancelled', error_code = ?, error_message = ?, ended_at = ?, input = NULL,
        instructions = NULL, settings = NULL

@@ -7,6 +7,7 @@ import type {
   PastTurn,
   Size,
 } from '../conversation/conversation.ts'
+import { invalid } from '../conversation/errors.ts'
 import { all, first, locked, run, tuples, type Work } from './database.ts'
 
 export function* turnsBefore(state: ConversationState, beforeSeq: number, count: number): Work<PastTurn[]> {
@@ -110,6 +111,13 @@ export function* pin({ tenant, client }: ConversationKey, itemId: string, on: bo
     ...[tenant, conversation.id, id],
   )
   if (item === undefined || item.pinned === pinnedNow) return item !== undefined
+  const already = yield* first<{ count: number }>(
+    'SELECT count(*) AS count FROM items WHERE tenant = ? AND conversation = ? AND pinned = 1',
+    ...[tenant, conversation.id],
+  )
+  if (on && (already?.count ?? 0) >= mostPins) {
+    throw invalid(`${mostPins} messages are pinned already. Take a pin away first.`)
+  }
   yield* run(
     'UPDATE items SET pinned = ? WHERE tenant = ? AND conversation = ? AND id = ?',
     ...[pinnedNow, tenant, conversation.id, id],
@@ -117,6 +125,9 @@ export function* pin({ tenant, client }: ConversationKey, itemId: string, on: bo
   yield* run('UPDATE conversations SET pins = pins + 1 WHERE tenant = ? AND id = ?', tenant, conversation.id)
   return true
 }
+
+/** Pinned messages go along with every turn. */
+const mostPins = 100
 
 const viewColumns = 'seq, position, id, turn_id, tokens, counted, body'
 

@@ -36,7 +36,8 @@ export class SqliteDatabase implements Database {
     return this.#db.prepare('PRAGMA synchronous').get()?.['synchronous'] === levels[durability]
   }
 
-  write<T>(work: () => Work<T>): Promise<T> {
+  async write<T>(work: () => Work<T>): Promise<T> {
+    if (!this.#db.isOpen) throw DaehwaError.of('storage_unavailable')
     if (this.#waiting.length === 0) setImmediate(() => this.#commitWaiting())
     return new Promise<T>((resolve, reject) => {
       this.#waiting.push({ work, resolve: resolve as (value: unknown) => void, reject })

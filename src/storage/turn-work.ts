@@ -5,7 +5,7 @@ import type { Claim, NewItems, QueuedTurn } from '../conversation/store.ts'
 import type { TurnRecord } from '../conversation/turn.ts'
 import { answerId, reasoningId } from '../conversation/turn-event.ts'
 import { type Claimed, toClaim } from './accept-turn.ts'
-import { lastActive, stateColumns } from './conversation-row.ts'
+import { lastActive, safeSum, stateColumns } from './conversation-row.ts'
 import { all, first, locked, run, type Work } from './database.ts'
 import { before } from './statuses.ts'
 
@@ -171,7 +171,10 @@ function* isActive({ tenant, conversation, turnId }: Claim): Work<boolean> {
   return row?.active_turn === turnId
 }
 
-/** Gives a conversation back, if the claim on it is still the newest, and counts the turn that is added. */
+/**
+ * Gives a conversation back, if the claim on it is still the newest, and counts the turn that is added. Who answered is
+ * kept only if nobody has chosen models anew since the claim.
+ */
 function* release(
   claim: Claim,
   at: number | null,
@@ -181,9 +184,11 @@ function* release(
   const { input_tokens: input = 0, output_tokens: output = 0 } = added?.usage ?? {}
   return yield* first<{ next_seq: number }>(
     `UPDATE conversations SET next_seq = next_seq + ?, active_turn = NULL, updated_at = ${lastActive('?')},
-       input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, served_by = coalesce(?, served_by)
+       input_tokens = ${safeSum('input_tokens')}, output_tokens = ${safeSum('output_tokens')},
+       served_by = CASE WHEN coalesce(served_by, '') = ? THEN coalesce(?, served_by) ELSE served_by END
      WHERE tenant = ? AND id = ? AND epoch = ? AND fence = ? AND active_turn = ? RETURNING next_seq`,
-    ...[added === undefined ? 0 : 1, at, at, input, output, servedBy ?? null],
+    ...[added === undefined ? 0 : 1, at, at, input, input, output, output],
+    ...[claim.servedBy ?? '', servedBy ?? null],
     ...[claim.tenant, claim.conversation, claim.epoch, claim.fence, claim.turnId],
   )
 }

@@ -4,6 +4,8 @@ import type { ModelEvent } from '../conversation/ports.ts'
 import { cleanText } from '../conversation/text.ts'
 
 const maxModelName = 256
+/** More tokens than any answer takes: an upstream that says so has not counted. */
+const maxTokens = 1_000_000_000
 
 /** What this server reads of a chat completion or a chunk of one; anything may be absent. */
 export interface ChatObject {
@@ -82,7 +84,8 @@ function readUsage(value: unknown): Usage | undefined {
   return { input_tokens: input, output_tokens: output, total_tokens: isCount(total) ? total : input + output }
 }
 
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+const isCount = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) <= maxTokens
 
 export const string = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
 

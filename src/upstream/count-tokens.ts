@@ -1,4 +1,4 @@
-import { setImmediate as nextTick } from 'node:timers/promises'
+import type { Pace } from '../conversation/pacer.ts'
 import type { CountTokens } from '../conversation/ports.ts'
 
 /**
@@ -8,14 +8,12 @@ import type { CountTokens } from '../conversation/ports.ts'
 const slice = 512
 /** The words that the encoder remembers; its own choice of 100,000 takes some hundred megabytes. */
 const remembered = 4_096
-/** After so many slices others get their turn: a few milliseconds. */
-const slicesAtOnce = 16
 
 /**
  * Counts by OpenAI's `o200k_base` encoding: exact for its newer models, near enough for others. The encoding is
- * loaded when it is first needed.
+ * loaded when it is first needed. `pace` is asked before each slice: a long text takes as much time as many short ones.
  */
-export function tokenCounter(): CountTokens {
+export function tokenCounter(pace: Pace): CountTokens {
   let encoding: Promise<typeof import('gpt-tokenizer/encoding/o200k_base')> | undefined
   return async (text) => {
     encoding ??= import('gpt-tokenizer/encoding/o200k_base').then((loaded) => {
@@ -24,10 +22,10 @@ export function tokenCounter(): CountTokens {
     })
     const { countTokens } = await encoding
     let tokens = 0
-    for (let at = 0, slices = 1; at < text.length; at += slice, slices++) {
+    for (let at = 0; at < text.length; at += slice) {
+      await pace()
       // Without this a text that holds a word such as <|endoftext|> would throw.
       tokens += countTokens(detached(text.slice(at, at + slice)), { disallowedSpecial: new Set() })
-      if (slices % slicesAtOnce === 0) await nextTick()
     }
     return tokens
   }

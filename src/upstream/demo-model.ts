@@ -48,10 +48,16 @@ export function demoAnswer(messages: readonly Message[]): string {
   if (/\p{Script=Hangul}/u.test(input)) {
     const memory =
       earlier > 0 ? ` 앞서 오간 메시지 ${earlier}개를 함께 받았고, 그중 첫 메시지는 "${first}"입니다.` : ''
-    return `[데모] "${input}"라고 하셨습니다.${memory}`
+    return `[데모] "${input}"${particle(input)} 하셨습니다.${memory}`
   }
   const memory = earlier > 0 ? ` ${earlier} earlier messages came with it; the first was "${first}".` : ''
   return `[demo] You said "${input}".${memory}`
+}
+
+/** What follows a quotation in Korean: after a final consonant another word than after a vowel. */
+function particle(text: string): string {
+  const last = text.match(/[가-힣](?=[^가-힣]*$)/)?.[0]
+  return last !== undefined && (last.charCodeAt(0) - 0xac00) % 28 !== 0 ? '이라고' : '라고'
 }
 
 /** Asked for a summary, it says how many messages it was shown, and which was the first; undefined when it was not. */

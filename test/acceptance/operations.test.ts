@@ -102,7 +102,7 @@ describe('the demo', () => {
     expect((await client.send('GET', '/models')).body.data).toMatchObject([{ id: 'demo' }])
     expect((await client.query('민수', '안녕')).body).toMatchObject({
       model: 'demo',
-      response: '[데모] "안녕"라고 하셨습니다.',
+      response: '[데모] "안녕"이라고 하셨습니다.',
     })
     const second = await client.query('민수', '또 왔어')
     expect(second.body.response).toBe(

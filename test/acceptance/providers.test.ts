@@ -28,9 +28,25 @@ async function start() {
     },
     aliases: { fast: 'b/other', smart: ['a/transcript', 'b/transcript'] },
   }
-  const server = await startServer({ dataDir: folderWith(file), env: { B_KEY: 'b-key' } })
-  return { a, b, file, client: clientOf(server.url) }
+  const dataDir = folderWith(file)
+  const server = await startServer({ dataDir, env: { B_KEY: 'b-key' } })
+  return { a, b, file, dataDir, server, client: clientOf(server.url) }
 }
+
+describe('a setting that a model does not take', () => {
+  it('is refused when it was asked for, and left out when it is only there by default', async () => {
+    const a = await startTranscriptUpstream()
+    const file = { upstreams: { a: { base_url: a.baseUrl, models: { transcript: { settings: ['stop'] } } } } }
+    const client = clientOf((await startServer({ dataDir: folderWith(file) })).url)
+    await client.send('PATCH', '/defaults', { temperature: 0.3, stop: ['.'] })
+    expect((await client.query('a', 'hi')).status).toBe(200)
+    expect(a.journal[0]?.body).toMatchObject({ stop: ['.'] })
+    expect(a.journal[0]?.body).not.toHaveProperty('temperature')
+    const refused = await client.query('a', 'hi', { temperature: 0.5 })
+    expect(refused).toMatchObject({ status: 400, body: { code: 'invalid_request' } })
+    expect(refused.body.error).toContain("takes no 'temperature'")
+  })
+})
 
 describe('two upstreams in a file', () => {
   it('have one list, under names that say whose a model is', async () => {
@@ -70,6 +86,28 @@ describe('two upstreams in a file', () => {
     expect((await client.query('지수', '안녕', { model: 'other' })).status).toBe(200)
     expect(a.journal).toMatchObject([{ model: 'other', url: '/v1/chat/completions' }])
     expect(a.journal[0]?.headers).not.toHaveProperty('api-key')
+  })
+
+  it('get nothing of what was meant for one that is there no more', async () => {
+    const { a, b, file, client, server, dataDir } = await start()
+    const env = { B_KEY: 'b-key' }
+    await client.setModel('민수', 'b/transcript')
+    await client.query('민수', 'for b alone')
+    await client.setModel('지수', 'a/transcript')
+    await client.send('PATCH', '/clients/%EC%A7%80%EC%88%98', { fallback: ['b/transcript'] })
+    await server.end('SIGTERM')
+    const { b: _, ...upstreams } = file.upstreams
+    writeFileSync(join(dataDir, 'daehwa.config.json'), JSON.stringify({ upstreams }))
+    const again = clientOf((await startServer({ dataDir, env })).url)
+    const refused = await again.query('민수', 'for b alone too')
+    expect([refused.status, refused.body.code]).toEqual([400, 'model_not_found'])
+    expect((await again.query('지수', 'for a')).status).toBe(200)
+    a.faults.push({ status: 401 })
+    expect((await again.query('지수', 'for a or b')).body.code).toBe('upstream_auth')
+    expect([a.journal.length, b.journal.length]).toEqual([2, 1])
+    expect(JSON.stringify(a.journal)).not.toContain('for b alone')
+    await again.setModel('민수', 'a/transcript')
+    expect((await again.query('민수', 'for a now')).status).toBe(200)
   })
 
   it('answer to aliases, and nobody answers to a name that nobody has', async () => {

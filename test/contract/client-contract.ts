@@ -56,6 +56,38 @@ export function clientContract(open: () => Promise<StoreUnderTest>): void {
     })
   })
 
+  it('forgets who answered last when model or fallback are set, also while a turn runs', async () => {
+    const { store } = await open()
+    const key = someone()
+    const served = async (servedBy: string, change: object = {}) => {
+      const claim = await begin(store, turn(key, 'q'))
+      await store.updateClient(key, change, 2)
+      expect(await commit(store, claim, { ...answer('a'), servedBy })).toBe(true)
+      const { servedBy: mark } = await stateOf(store, key)
+      return mark === servedBy
+    }
+    expect(await served('a b b', { model: 'a' })).toBe(false)
+    expect(await served('a b b', { temperature: 1 })).toBe(true)
+    expect(await served('a b b', { fallback: ['b'] })).toBe(false)
+    expect(await served('a b a')).toBe(true)
+    await store.updateClient(key, { model: 'a' }, 3)
+    expect(await stateOf(store, key)).not.toMatchObject({ servedBy: 'a b a' })
+  })
+
+  it('can be read however many tokens are said to have been used', async () => {
+    const { store } = await open()
+    const key = someone()
+    const [most, more] = [Number.MAX_SAFE_INTEGER, 1_000_000_000]
+    for (const tokens of [most - 1, more, more]) {
+      const usage = { input_tokens: tokens, output_tokens: tokens, total_tokens: tokens }
+      await commit(store, await begin(store, turn(key, 'q')), { ...answer('a'), usage })
+    }
+    expect(await clientOf(store, key)).toMatchObject({ inputTokens: most, outputTokens: most })
+    expect(
+      (await store.clients(key.tenant, { prefix: '', limit: 5, cursor: undefined })).clients,
+    ).toHaveLength(1)
+  })
+
   it('loses nothing of changes that come at once', async () => {
     const { store } = await open()
     const key = someone()
@@ -207,6 +239,24 @@ export function clientContract(open: () => Promise<StoreUnderTest>): void {
     })
     expect(await settingsOf(store, other)).toEqual(full)
     expect((await (await reopen()).recover(7)).filter((one) => one.key.tenant === key.tenant)).toEqual([])
+  })
+
+  it('says for a day that a turn ended because its client was forgotten, and then nothing', async () => {
+    const { store } = await open()
+    const [key, other] = [someone(), someone()]
+    const [day, waiting] = [24 * 60 * 60 * 1000, turn(key, 'waiting')]
+    await store.accept(waiting, undefined)
+    await store.forget(key, 5)
+    const eraseAnother = async (at: number) => {
+      for (const tenant of [key.tenant, other.tenant]) {
+        await store.updateClient({ tenant, client: 'another' }, {}, at)
+        await store.forget({ tenant, client: 'another' }, at)
+      }
+    }
+    await eraseAnother(5 + day)
+    expect(await store.turn(key.tenant, waiting.id)).toMatchObject({ error: { code: 'history_deleted' } })
+    await eraseAnother(6 + day)
+    expect(await store.turn(key.tenant, waiting.id)).toBeUndefined()
   })
 
   it('leaves nothing half when a client is forgotten while it is written to', async () => {

@@ -105,6 +105,29 @@ describe('who is asked', () => {
   })
 })
 
+describe('a name whose first part is no upstream', () => {
+  it('belongs to the first one if that has it, and otherwise nobody', async () => {
+    const { models, lists, asked } = modelsOver({ a: ['maker/m'] })
+    const check = (name: string) => models.targets(name)[0].check?.()
+    for (let n = 0; n < 2; n++) await check('maker/m')
+    expect(asked).toEqual(['a'])
+    await expect(check('gone/m')).rejects.toMatchObject({ code: 'model_not_found' })
+    await expect(models.targets('x', ['gone/m'])[1]?.check?.()).rejects.toMatchObject({
+      code: 'model_not_found',
+    })
+    const withoutList = modelsOver({ a: undefined }).models
+    for (const late of [withoutList.check('gone/m'), withoutList.targets('gone/m')[0].check?.()]) {
+      await expect(late).rejects.toMatchObject({ code: 'model_not_found' })
+    }
+    lists['a'] = down()
+    for (const name of ['maker/m', 'a/gone/m', 'b/m', 'm', 'fast']) await check(name)
+  })
+
+  it('is taken as it stands where the one upstream has no name', () => {
+    expect(modelsOver({}, oneUpstream).models.targets('openai/gpt-4.1')[0].check).toBeUndefined()
+  })
+})
+
 describe('the list', () => {
   it('is that of all upstreams, with what is configured, and the aliases', async () => {
     const { models } = modelsOver({ a: ['x', 'gpt-4.1'], b: ['maker/m'] })

@@ -2,9 +2,10 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { countTokens as exact } from 'gpt-tokenizer/encoding/o200k_base'
 import { expect, it } from 'vitest'
+import { pacer } from '../../src/conversation/pacer.ts'
 import { tokenCounter } from '../../src/upstream/count-tokens.ts'
 
-const count = tokenCounter()
+const count = tokenCounter(pacer(() => performance.now()))
 
 it.each([['Hello, world!'], ['안녕하세요, 반갑습니다 😀'], ['']])('counts %j exactly', async (text) => {
   expect(await count(text)).toBe(exact(text))

@@ -6,7 +6,8 @@ const user = (content: string) => ({ role: 'user', content })
 
 it('repeats the input, and says so as a demo', () => {
   expect(demoAnswer([user('Hi')])).toBe('[demo] You said "Hi".')
-  expect(demoAnswer([user('안녕')])).toBe('[데모] "안녕"라고 하셨습니다.')
+  expect(demoAnswer([user('안녕')])).toBe('[데모] "안녕"이라고 하셨습니다.')
+  expect(demoAnswer([user('또 왔어!')])).toBe('[데모] "또 왔어!"라고 하셨습니다.')
 })
 
 it('tells of what came with it, instructions apart', () => {

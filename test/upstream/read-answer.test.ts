@@ -199,6 +199,24 @@ describe('a streamed answer', () => {
   })
 })
 
+describe('what an answer is said to have taken', () => {
+  const usageOf = async (said: object) => {
+    const choices = [{ message: { content: 'a' }, finish_reason: 'stop' }]
+    return (await collectAnswer(readWhole(bytesOf(JSON.stringify({ choices, usage: said }))))).usage
+  }
+
+  it.each([[1e9 + 1], [9_007_199_254_740_991], [2 ** 60], [-1], [0.5], ['7']])(
+    'is nothing where a count is %j',
+    async (count) => {
+      expect(await usageOf({ prompt_tokens: count, completion_tokens: 2, total_tokens: 3 })).toBeUndefined()
+      expect(await usageOf({ prompt_tokens: 1, completion_tokens: count, total_tokens: 3 })).toBeUndefined()
+      expect(await usageOf({ prompt_tokens: 1, completion_tokens: 2, total_tokens: count })).toEqual({
+        ...{ input_tokens: 1, output_tokens: 2, total_tokens: 3 },
+      })
+    },
+  )
+})
+
 describe('an answer in one piece', () => {
   it('may begin with a byte order mark', async () => {
     const body = '\uFEFF{"choices":[{"message":{"content":"a"},"finish_reason":"stop"}]}'

@@ -2,6 +2,8 @@ import type { Limits } from './context-window.ts'
 
 /** So many times our count may an upstream's be; more is no count of the same thing. */
 const most = 4
+/** One observation counts for so much of what is believed: one odd number moves little. */
+const weight = 4
 /** How many models are remembered. */
 const remembered = 1_000
 
@@ -17,7 +19,7 @@ export class Calibration {
     const ratio = Math.min(most, Math.max(1, reported / counted))
     const known = this.#ratios.get(model)
     this.#ratios.delete(model)
-    this.#ratios.set(model, known === undefined ? ratio : (known + ratio) / 2)
+    this.#ratios.set(model, ((known ?? 1) * (weight - 1) + ratio) / weight)
     for (const oldest of this.#ratios.keys()) {
       if (this.#ratios.size <= remembered) break
       this.#ratios.delete(oldest)
@@ -29,7 +31,7 @@ export class Calibration {
     if (counted * most >= window) this.learn(model, counted, window)
   }
 
-  /** The limits of a model in our tokens. */
+  /** The limits of a model in our tokens: for choosing what is sent, and never a reason to refuse a message. */
   limits(model: string, { window, answer }: Limits): Limits {
     const ratio = this.#ratios.get(model) ?? 1
     return { window: Math.floor(window / ratio), answer: Math.floor(answer / ratio) }

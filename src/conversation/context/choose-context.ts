@@ -16,7 +16,10 @@ export interface ContextDeps {
 export interface ContextRequest {
   /** For errors to name. */
   readonly model: string
+  /** By which a past is chosen. */
   readonly limits: Limits
+  /** The model's own: what is over them is refused. */
+  readonly own: Limits
   readonly instructions: string | undefined
   readonly input: Fragment
   /** No more than so many tokens of past turns. */
@@ -63,7 +66,7 @@ export async function chooseContext(
   const start = Math.max(state.firstSeq, parts.summary?.toSeq ?? 0)
   let from = await oldestThatFits(deps, state, start, Math.min(cap, roomBeside(parts, limits)))
   if (from > start || roomBeside(parts, limits) < 0) {
-    parts = dropUntilFits(await countParts(parts, countTokens), limits)
+    parts = dropUntilFits(await countParts(deps, state, parts), limits)
     from = await oldestThatFitsCounted(deps, state, start, Math.min(cap, roomBeside(parts, limits)))
     if (from > start) from = steadyCut(from, state.nextSeq)
   }
@@ -71,18 +74,19 @@ export async function chooseContext(
     ...parts,
     pinned: parts.pinned.filter(({ seq }) => seq < from),
     past: from < state.nextSeq ? await past.itemsFrom(state, from) : [],
-    ...{ from, leftOut: from - start, limits },
+    ...{ from, leftOut: from - Math.max(state.firstSeq, parts.summary?.toSeq ?? 0), limits },
   }
 }
 
 /** The tokens, counted, that are left for past turns and their summary beside what always goes along. */
 export async function roomForPast(
-  { past, countTokens }: ContextDeps,
+  deps: ContextDeps,
   state: ConversationState,
   request: ContextRequest,
 ): Promise<number> {
+  const { past, countTokens } = deps
   const pinned = state.pins > 0 ? await past.pinned(state) : []
-  const parts = await countParts({ ...(await fixedParts(request, countTokens)), pinned }, countTokens)
+  const parts = await countParts(deps, state, { ...(await fixedParts(request, countTokens)), pinned })
   return Math.max(0, roomBeside(parts, request.limits))
 }
 
@@ -105,7 +109,7 @@ export function sizeOf(context: Context): { tokens: number; counted: boolean } {
 type Parts = Pick<Context, 'instructions' | 'pinned' | 'summary' | 'input'>
 
 async function fixedParts(request: ContextRequest, countTokens: CountTokens): Promise<Parts> {
-  const { limits, model, instructions, input } = request
+  const { limits, own, model, instructions, input } = request
   const bare = { pinned: [], summary: undefined }
   const rough = {
     ...bare,
@@ -113,8 +117,12 @@ async function fixedParts(request: ContextRequest, countTokens: CountTokens): Pr
     input,
   }
   if (roomBeside(rough, limits) >= 0) return rough
-  const counted = await countParts(rough, countTokens)
-  const room = roomBeside(counted, limits)
+  const counted = {
+    ...rough,
+    instructions: rough.instructions && (await exact(rough.instructions, countTokens)),
+    input: await exact(input, countTokens),
+  }
+  const room = roomBeside(counted, own)
   if (room >= 0) return counted
   const needed = tokensOf(partsOf(counted))
   throw DaehwaError.of('context_length_exceeded', { needed, limit: needed + room, model })
@@ -128,11 +136,24 @@ function dropUntilFits(parts: Parts, limits: Limits): Parts {
   return { ...parts, pinned, summary }
 }
 
-async function countParts(parts: Parts, countTokens: CountTokens): Promise<Parts> {
-  const { instructions, pinned, summary, input } = parts
+async function countParts(
+  { past, countTokens }: ContextDeps,
+  state: ConversationState,
+  { instructions, pinned, summary, input }: Parts,
+): Promise<Parts> {
+  const uncountedPins = new Set(pinned.filter(({ counted }) => !counted).map(({ id }) => id))
+  const pins = await Promise.all(pinned.map((item) => exact(item, countTokens)))
+  if (uncountedPins.size > 0) {
+    past
+      .keepCounts(
+        state,
+        pins.filter(({ id }) => uncountedPins.has(id)),
+      )
+      .catch(() => {}) // counted again then
+  }
   return {
     instructions: instructions && (await exact(instructions, countTokens)),
-    pinned: await Promise.all(pinned.map((item) => exact(item, countTokens))),
+    pinned: pins,
     summary: summary && (await exact(summary, countTokens)),
     input: await exact(input, countTokens),
   }

@@ -3,7 +3,7 @@ import type { Compaction } from '../conversation.ts'
 import { codeOf, DaehwaError, type ErrorCode, toDaehwaError } from '../errors.ts'
 import type { Target } from '../model-catalog.ts'
 import type { Monotonic } from '../ports.ts'
-import { type SummaryDeps, summarise } from './summarise.ts'
+import { type SummaryDeps, summarise, tolerance } from './summarise.ts'
 
 /** How long one compaction may take, with all its steps; nobody else begins one meanwhile. Milliseconds. */
 const longest = 120_000
@@ -35,8 +35,11 @@ export interface CompactionPlan {
 export type CompactionOutcome = { readonly to: number } | { readonly error: DaehwaError }
 
 interface Run {
+  readonly conversation: string
   readonly abort: AbortController
   readonly done: Promise<CompactionOutcome>
+  /** Somebody has waited for it in vain. */
+  slow: boolean
 }
 
 /**
@@ -55,23 +58,56 @@ export class Compactor {
     this.#deps = deps
   }
 
-  /** Compacts, or joins the compaction that is under way. */
+  /** Compacts, or joins the compaction that is under way; whoever is not patient has their own one after it. */
   async compact(state: ConversationState, plan: CompactionPlan): Promise<CompactionOutcome> {
     const { conversation } = state
-    const running = this.#runs.get(conversation)
-    if (running !== undefined) return running.done
+    const key = keyOf(state)
+    for (let running = this.#runs.get(key); running !== undefined; running = this.#runs.get(key)) {
+      const outcome = await running.done
+      if (plan.patient) return outcome
+    }
     if (this.#stopped) return { error: DaehwaError.of('server_shutting_down').after(5) }
     const failure = this.#resting.get(conversation)
     if (plan.patient && failure !== undefined && this.#deps.clock() < failure.until) return failure
     const abort = new AbortController()
-    const done = this.#run(state, plan, abort).finally(() => this.#runs.delete(conversation))
-    this.#runs.set(conversation, { abort, done })
+    const done = this.#run(state, plan, abort).finally(() => this.#runs.delete(key))
+    this.#runs.set(key, { conversation, abort, done, slow: false })
     return done
+  }
+
+  /**
+   * The same for somebody who cannot wait longer than `wait` milliseconds: undefined when it takes longer, and at once
+   * where another one has waited for it in vain. It goes on meanwhile.
+   */
+  async compactWithin(
+    state: ConversationState,
+    plan: CompactionPlan,
+    wait: number,
+    signal: AbortSignal,
+  ): Promise<CompactionOutcome | undefined> {
+    if (this.#runs.get(keyOf(state))?.slow === true) return undefined
+    const over = Promise.withResolvers<undefined>()
+    const onAbort = () => over.reject(signal.reason)
+    const timer = setTimeout(() => {
+      const run = this.#runs.get(keyOf(state))
+      if (run !== undefined) run.slow = true
+      over.resolve(undefined)
+    }, wait)
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
+    try {
+      return await Promise.race([this.compact(state, plan), over.promise])
+    } finally {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onAbort)
+    }
   }
 
   /** Ends what is under way for a conversation whose history is cleared. */
   cancel(conversation: string): void {
-    this.#runs.get(conversation)?.abort.abort(DaehwaError.of('history_deleted'))
+    for (const run of this.#runs.values()) {
+      if (run.conversation === conversation) run.abort.abort(DaehwaError.of('history_deleted'))
+    }
     this.#resting.delete(conversation)
   }
 
@@ -129,7 +165,8 @@ export class Compactor {
       state.compactedTo > state.firstSeq ? await past.compaction(state) : undefined
     let from = Math.max(state.firstSeq, previous?.toSeq ?? 0)
     const to = await boundary(state, from)
-    while (from < to) {
+    let large = previous !== undefined && previous.tokens > size * tolerance // made for a larger model
+    while (from < to || large) {
       const made = await summarise(this.#deps, { state, previous, from, to, targets, size }, signal)
       signal.throwIfAborted()
       if (!(await past.keepCompaction(state, until, made))) throw DaehwaError.of('history_deleted')
@@ -139,6 +176,7 @@ export class Compactor {
         'summarised',
       )
       previous = made
+      large = false
       from = made.toSeq
     }
     return from
@@ -153,3 +191,6 @@ export class Compactor {
     return { error }
   }
 }
+
+/** A history that was cleared has nothing to do with the one that begins. */
+const keyOf = ({ conversation, epoch }: ConversationState): string => `${conversation} ${epoch}`

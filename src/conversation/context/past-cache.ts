@@ -1,5 +1,6 @@
 import type { ConversationState } from '../client.ts'
-import type { PastItem, PastTurn } from '../conversation.ts'
+import type { PastItem } from '../conversation.ts'
+import type { Pace } from '../pacer.ts'
 import type { Cleared, PastStore } from '../store.ts'
 import { tokensOf } from './sizes.ts'
 
@@ -8,26 +9,28 @@ const worthIt = 64
 /** How much is remembered of all conversations together, in UTF-16 units of JSON. */
 const most = 16 * 1024 * 1024
 
-interface RememberedTurn extends PastTurn {
+/** A turn with its messages, which are sizes too. */
+interface RememberedTurn {
+  readonly seq: number
   readonly sizes: PastItem[]
 }
 
 /** The newest turns of one conversation, without a gap: those from `from` on. A history only grows, until its epoch ends. */
 interface Past {
   readonly epoch: number
-  from: number
-  next: number
-  readonly items: PastItem[]
-  /** The sizes of each turn, oldest first. */
-  readonly turns: RememberedTurn[]
-  size: number
+  readonly from: number
+  readonly next: number
+  /** Oldest first, each at the place that is its `seq` less `from`. */
+  readonly turns: readonly RememberedTurn[]
+  readonly size: number
 }
 
 /**
  * A store that remembers the long pasts that were sent last. What was read once of an epoch stays true, so a later turn
- * reads no more than what has come since; whoever asks says by the state of the conversation up to where.
+ * reads no more than what has come since; whoever asks says by the state of the conversation up to where. Those who read
+ * turn by turn are paced.
  */
-export function rememberingPasts<S extends PastStore>(store: S): S {
+export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
   const pasts = new Map<string, Past>()
   let total = 0
 
@@ -45,9 +48,9 @@ export function rememberingPasts<S extends PastStore>(store: S): S {
 
   const remember = (conversation: string, past: Past) => {
     forget(conversation)
-    if (past.size > most / 2) return
-    pasts.set(conversation, past)
-    total += past.size
+    const kept = past.size > most / 2 ? newest(past, most / 4) : past
+    pasts.set(conversation, kept)
+    total += kept.size
     for (const oldest of pasts.keys()) {
       if (total <= most) break
       forget(oldest)
@@ -61,38 +64,45 @@ export function rememberingPasts<S extends PastStore>(store: S): S {
 
   /** The past up to where the state knows it: what is missing at its end is read. */
   const upToDate = async (state: ConversationState, past: Past): Promise<Past> => {
-    if (past.next < state.nextSeq) {
-      const fresh = await store.itemsFrom(state, past.next, state.nextSeq)
-      remember(state.conversation, extended(past, fresh, state.nextSeq))
-    }
-    return pasts.get(state.conversation) ?? past
+    if (past.next >= state.nextSeq) return past
+    const fresh = await store.itemsFrom(state, past.next, state.nextSeq)
+    const now = extended(past, fresh, state.nextSeq)
+    remember(state.conversation, now)
+    return now
   }
 
   return {
     ...store,
     async turnsBefore(state, beforeSeq, count) {
+      await pace()
       const past = known(state)
       const from = Math.max(state.firstSeq, beforeSeq - count)
       if (past === undefined || from < past.from) return store.turnsBefore(state, beforeSeq, count)
       const { turns, from: first } = await upToDate(state, past)
       return turns.slice(from - first, beforeSeq - first).reverse()
     },
+    async views(state, from, to) {
+      await pace()
+      return store.views(state, from, to)
+    },
     async tokensBetween(state, from, to) {
+      await pace()
       const past = known(state)
       if (past === undefined || from < past.from) return store.tokensBetween(state, from, to)
       const { turns, from: first } = await upToDate(state, past)
       return turns.slice(from - first, to - first).reduce((total, { sizes }) => total + tokensOf(sizes), 0)
     },
     async itemsFrom(state, fromSeq, toSeq = state.nextSeq) {
+      await pace()
       const past = known(state)
       const from = Math.max(state.firstSeq, fromSeq)
       if (past !== undefined && from >= past.from) {
-        const { items } = await upToDate(state, past)
-        return items.filter(({ seq }) => seq >= from && seq < toSeq)
+        const { turns, from: first } = await upToDate(state, past)
+        return turns.slice(from - first, Math.max(from, toSeq) - first).flatMap(({ sizes }) => sizes)
       }
       const items = await store.itemsFrom(state, fromSeq, toSeq)
       if (toSeq === state.nextSeq && toSeq - from >= worthIt) {
-        const empty = { epoch: state.epoch, from, next: from, items: [], turns: [], size: 0 }
+        const empty = { epoch: state.epoch, from, next: from, turns: [], size: 0 }
         remember(state.conversation, extended(empty, items, toSeq))
       }
       return items
@@ -122,5 +132,16 @@ function extended(past: Past, fresh: readonly PastItem[], next: number): Past {
     }
     last.sizes.push(item)
   }
-  return { ...past, next, items: [...past.items, ...fresh], turns, size }
+  return { ...past, next, turns, size }
 }
+
+/** The newest turns of a past, as many as are no larger than `size`. */
+function newest(past: Past, size: number): Past {
+  let first = 0
+  let left = past.size
+  for (; left > size; first++) left -= sizeOf(past.turns[first])
+  return { ...past, from: past.from + first, turns: past.turns.slice(first), size: left }
+}
+
+const sizeOf = (turn: RememberedTurn | undefined): number =>
+  turn?.sizes.reduce((total, { json }) => total + json.length, 0) ?? 0

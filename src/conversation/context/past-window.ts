@@ -7,6 +7,8 @@ import { exact, farTooLong, sum } from './sizes.ts'
 
 /** How many turns are looked at at a time. */
 const page = 64
+/** How many sizes are written at a time: some milliseconds. */
+const keptAtOnce = 512
 
 export interface PastDeps {
   readonly past: Pick<PastStore, 'tokensBetween' | 'turnsBefore' | 'itemsFrom' | 'keepCounts'>
@@ -63,9 +65,22 @@ export async function oldestThatFitsCounted(
     }
     if (turns.length === 0) break
   }
-  // Sizes that were not kept are counted again: no reason to wait, or to fail.
-  if (counts.length > 0) deps.past.keepCounts(state, counts).catch(() => {})
+  keepLater(deps.past, state, counts)
   return from
+}
+
+/** Keeps sizes, some at a time. Those that cannot be kept are counted again: no reason to wait, or to fail. */
+export function keepLater(
+  past: Pick<PastStore, 'keepCounts'>,
+  state: ConversationState,
+  counts: readonly LateCount[],
+): void {
+  const keep = async () => {
+    for (let at = 0; at < counts.length; at += keptAtOnce) {
+      await past.keepCounts(state, counts.slice(at, at + keptAtOnce))
+    }
+  }
+  keep().catch(() => {})
 }
 
 /**

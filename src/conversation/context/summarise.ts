@@ -9,7 +9,7 @@ import type { PastStore } from '../store.ts'
 import { cleanText } from '../text.ts'
 import { roomForTurns } from './context-window.ts'
 import { contentOf, exact, farTooLong, tokensOf, uncounted } from './sizes.ts'
-import { summaryMessage, summaryRequest } from './summary-prompt.ts'
+import { summaryMessage, summaryRequest, summaryText } from './summary-prompt.ts'
 
 export interface SummaryDeps {
   readonly past: PastStore
@@ -35,7 +35,9 @@ export interface SummaryOrder {
 /** Roughly how many words a token is, on the safe side. */
 const wordsPerToken = 0.5
 /** A summary so many times longer than it was to be is no summary. */
-const tolerance = 2
+export const tolerance = 2
+/** More UTF-16 units to a token no text has on an average: what is longer need not be read on. */
+const mostPerToken = 16
 
 /**
  * Summarises as many turns as the summarising model can read at once, from the oldest on: its answer says how far it
@@ -48,17 +50,22 @@ export async function summarise(
   order: SummaryOrder,
   signal: AbortSignal,
 ): Promise<Compaction> {
-  const { previous, targets, size, state } = order
+  const { targets, size, state } = order
   const words = Math.max(30, Math.floor(size * wordsPerToken))
   const [first] = targets
   if (first === undefined) throw new Error('nobody is there to summarise')
-  const empty = summaryRequest(previous, [], words).map((json) => ({ json, tokens: 0, counted: false }))
-  const overhead = await Promise.all(empty.map((message) => exact(message, deps.countTokens)))
   const answer = Math.min(first.limits.answer, size * tolerance)
-  const room = roomForTurns(
-    { ...first.limits, answer },
-    overhead.map(({ tokens }) => tokens),
-  )
+  const roomBeside = async (before: Compaction | undefined) => {
+    const empty = summaryRequest(before, [], words).map((json) => ({ json, tokens: 0, counted: false }))
+    const counted = await Promise.all(empty.map((message) => exact(message, deps.countTokens)))
+    return roomForTurns(
+      { ...first.limits, answer },
+      counted.map(({ tokens }) => tokens),
+    )
+  }
+  // A summary that was made for a larger model may fill the window of this one.
+  const previous = order.previous && fitting(order.previous, await roomBeside(undefined))
+  const room = await roomBeside(previous)
   const { items, to } = await itemsThatFit(deps, order, room)
   const request = {
     messages: summaryRequest(previous, items, words),
@@ -72,14 +79,27 @@ export async function summarise(
   let text = ''
   for await (const event of firstThatAnswers(targets, first, attempt, deps.log, signal)) {
     if (event.type === 'delta') text += event.text
+    if (text.length > size * tolerance * mostPerToken) throw noSummary()
+    if (event.type === 'finish' && event.incomplete !== undefined) throw noSummary()
   }
   const made = uncounted('system', '')
   const summary = await exact({ ...made, json: summaryMessage(cleanText(text)) }, deps.countTokens)
   if (text.trim() === '' || summary.tokens > size * tolerance) {
-    throw DaehwaError.of('upstream_bad_response', { detail: 'a summary that is empty or far too long' })
+    throw noSummary()
   }
   const fromSeq = previous?.fromSeq ?? state.firstSeq
   return { ...summary, id: newId('cmp', deps.now()), fromSeq, toSeq: to, model, at: deps.now() }
+}
+
+const noSummary = (): DaehwaError =>
+  DaehwaError.of('upstream_bad_response', { detail: 'a summary that is empty, cut off or far too long' })
+
+/** A summary that takes half of the room at the most, so that there is some for what comes after it. */
+function fitting(summary: Compaction, room: number): Compaction {
+  const share = room / 2 / summary.tokens
+  return share >= 1
+    ? summary
+    : { ...summary, json: summaryMessage(withoutMiddle(summaryText(summary), share)) }
 }
 
 async function itemsThatFit(
@@ -116,8 +136,10 @@ const leftOut = (seq: number, bytes: number): PastItem => ({
 
 /** A message with its middle left out, a little shorter than the share of it that there is room for. */
 function shortened(item: PastItem, share: number): PastItem {
-  const text = contentOf(item)
+  return { ...item, json: messageJson('user', withoutMiddle(contentOf(item), share)) }
+}
+
+function withoutMiddle(text: string, share: number): string {
   const half = Math.max(0, Math.floor((text.length * share * 0.9) / 2))
-  const content = `${text.slice(0, half)} […] ${half === 0 ? '' : text.slice(-half)}`.toWellFormed()
-  return { ...item, json: messageJson('user', content) }
+  return `${text.slice(0, half)} […] ${half === 0 ? '' : text.slice(-half)}`.toWellFormed()
 }

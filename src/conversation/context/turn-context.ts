@@ -18,6 +18,7 @@ import type { CompactionPlan, Compactor } from './compactor.ts'
 import { type Limits, roomForTurns } from './context-window.ts'
 import { oldestThatFitsCounted } from './past-window.ts'
 import { uncounted } from './sizes.ts'
+import { tolerance } from './summarise.ts'
 
 export interface TurnContextDeps extends ContextDeps {
   readonly models: Models
@@ -26,6 +27,8 @@ export interface TurnContextDeps extends ContextDeps {
   readonly log: Log
   /** The model that summarises where a client has not chosen one; undefined: the one that answers. */
   readonly summaryModel: string | undefined
+  /** The longest that a turn may run, in milliseconds. */
+  readonly turnTimeout: number
 }
 
 /** What a context is made from: a turn's input and the settings that hold for it. */
@@ -35,7 +38,11 @@ export interface Asked {
   readonly settings: Settings
 }
 
-/** How full a window may get before older turns are summarised. */
+/** How long a turn waits for a summary, in milliseconds; no longer than a quarter of its own time. */
+const longestWait = 20_000
+/** The share of a window that a past must have at least for a summary of it to make sense. */
+const leastRoom = 1 / 4
+/** How full a window may get, beside instructions and pins, before older turns are summarised. */
 const compactAt = 0.8
 /** Of the tokens that a past may take before it is summarised, the share that stays as it is, and that of the summary. */
 const share = { kept: 0.5, summary: 0.15 }
@@ -49,13 +56,14 @@ export const requestOf = (
 ): ContextRequest => ({
   model: target.name,
   limits: calibration.limits(target.name, limitsFor(target.limits, settings)),
+  own: limitsFor(target.limits, settings),
   instructions: settings.instructions,
   input,
 })
 
 /**
- * The context of a turn for one model. Only where turns would be left out that no summary covers does it wait for one;
- * what cannot be summarised in time is left out.
+ * The context of a turn for one model. Only where turns would be left out that no summary covers does it wait for one, and not
+ * for long; what cannot be summarised in time is left out. For the sake of one long message nothing is summarised.
  */
 export async function contextFor(
   deps: TurnContextDeps,
@@ -67,11 +75,14 @@ export async function contextFor(
 ): Promise<Context> {
   const request = { ...requestOf(deps, asked, target), cap }
   const context = await chooseContext(deps, state, request)
-  if (context.leftOut === 0 || cap !== undefined || asked.settings.compaction === 'off') return context
+  if (context.leftOut === 0 || cap !== undefined) return context
+  const plan = await planWhenFull(deps, state, asked, target)
+  if (plan === undefined) return context
   deps.log.info({ conversation: state.conversation, turns: context.leftOut }, 'a turn waits for a summary')
-  const plan = await planOf(deps, state, asked, request)
-  const outcome = await untilAborted(deps.compactor.compact(state, plan), signal)
-  return 'to' in outcome ? chooseContext(deps, { ...state, compactedTo: outcome.to }, request) : context
+  const wait = Math.min(longestWait, deps.turnTimeout / 4)
+  const outcome = await deps.compactor.compactWithin(state, plan, wait, signal)
+  if (outcome === undefined || 'error' in outcome) return context
+  return chooseContext(deps, { ...state, compactedTo: outcome.to }, request)
 }
 
 /** After a turn: summarises in the background when the conversation, with the new answer, fills its window too far. */
@@ -83,17 +94,31 @@ export async function compactWhenFull(
   context: Context,
   answer: Fragment,
 ): Promise<void> {
+  const usable = roomForTurns(context.limits, []) * (asked.settings.compact_at ?? compactAt)
+  if (sizeOf(context).tokens + answer.tokens <= usable) return // as it is by its bytes alone
+  const plan = await planWhenFull(deps, state, asked, target)
+  if (plan !== undefined) await deps.compactor.compact(state, plan)
+}
+
+/** What a compaction has to reach; undefined when there is none to be made: an ordinary message still fits beside the past. */
+async function planWhenFull(
+  deps: TurnContextDeps,
+  state: ConversationState,
+  asked: Asked,
+  target: Target,
+): Promise<CompactionPlan | undefined> {
   const { compaction, compact_at: at = compactAt } = asked.settings
-  if (compaction === 'off') return
-  const request = requestOf(deps, asked, target)
-  const usable = roomForTurns(request.limits, []) * at
-  if (sizeOf(context).tokens + answer.tokens <= usable) return
-  const empty = { ...request, input: uncounted('user', '') }
-  const beside = roomForTurns(request.limits, []) - (await roomForPast(deps, state, empty))
-  const room = Math.floor(usable - beside - (context.summary?.tokens ?? 0))
-  const start = Math.max(state.firstSeq, context.summary?.toSeq ?? 0)
-  if ((await oldestThatFitsCounted(deps, state, start, room)) === start) return
-  await deps.compactor.compact(state, await planOf(deps, state, asked, empty))
+  if (compaction === 'off') return undefined
+  const request = { ...requestOf(deps, asked, target), input: uncounted('user', '') }
+  const usable = roomForTurns(request.limits, [])
+  const room = await roomForPast(deps, state, request)
+  if (room < usable * leastRoom) return undefined // instructions and pins fill it, and no summary changes that
+  const plan = await planOf(deps, state, asked, request)
+  const summary = state.compactedTo > state.firstSeq ? await deps.past.compaction(state) : undefined
+  if (summary !== undefined && summary.tokens > plan.size * tolerance) return plan
+  const start = Math.max(state.firstSeq, summary?.toSeq ?? 0)
+  const threshold = Math.floor(room * at - (summary?.tokens ?? 0))
+  return (await oldestThatFitsCounted(deps, state, start, threshold)) === start ? undefined : plan
 }
 
 /** What a compaction has to reach for a model. */
@@ -117,20 +142,8 @@ export async function planOf(
   }
 }
 
-/** A turn that sets how long its answer may be needs no more room for it than that. */
-function limitsFor(limits: Limits, { max_output_tokens: wanted }: Settings): Limits {
+/** A turn that sets how long its answer may be keeps so much free for it; some of the window is for the question. */
+export function limitsFor(limits: Limits, { max_output_tokens: wanted }: Settings): Limits {
   if (wanted === undefined) return limits
-  return { ...limits, answer: Math.min(wanted, Math.floor(limits.window / 2)) }
-}
-
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const onAbort = () => reject(signal.reason)
-  signal.addEventListener('abort', onAbort, { once: true })
-  if (signal.aborted) onAbort()
-  try {
-    return await Promise.race([work, promise])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
+  return { ...limits, answer: Math.min(wanted, Math.floor((limits.window * 7) / 8)) }
 }

@@ -3,8 +3,12 @@ import type { ConversationState } from '../client.ts'
 import type { Fragment, ItemView, LateCount } from '../conversation.ts'
 import { chooseContext, mended } from './choose-context.ts'
 import { roomForTurns } from './context-window.ts'
+import { keepLater } from './past-window.ts'
 import { exact, tokensOf, uncounted } from './sizes.ts'
 import { type Asked, requestOf, type TurnContextDeps } from './turn-context.ts'
+
+/** How many turns are read at once. */
+const page = 256
 
 /** A run of turns, by the ids of the first and the last one. */
 interface TurnRange {
@@ -65,18 +69,19 @@ export async function viewContext(
     const covers = await rangeOf(deps, now, summary.fromSeq, summary.toSeq)
     await add('summary', summary, { id: summary.id, ...(covers && { covers }) })
   }
-  const verbatim = from < now.nextSeq ? await past.views(now, from, now.nextSeq) : []
   const counts: LateCount[] = []
-  for (const item of verbatim) {
-    await add('verbatim', item, idsOf(item))
-    const { seq, position, counted } = item
-    if (!counted) counts.push({ seq, position, tokens: items.at(-1)?.tokens ?? 0 })
+  for (let at = from; at < now.nextSeq; at += page) {
+    for (const item of await past.views(now, at, Math.min(at + page, now.nextSeq))) {
+      await add('verbatim', item, idsOf(item))
+      const { seq, position, counted } = item
+      if (!counted) counts.push({ seq, position, tokens: items.at(-1)?.tokens ?? 0 })
+    }
   }
-  if (counts.length > 0) await past.keepCounts(now, counts)
+  keepLater(past, now, counts)
   const tokens = tokensOf(items)
   const allPins = now.pins > 0 ? await past.pinned(now) : []
   return {
-    ...{ model: target.name, ...limits, items, tokens },
+    ...{ model: target.name, ...request.own, items, tokens },
     room: Math.max(0, roomForTurns(limits, [tokens])),
     leftOut: await rangeOf(deps, now, from - context.leftOut, from),
     pinsLeftOut: allPins

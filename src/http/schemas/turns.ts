@@ -90,6 +90,11 @@ export const getTurnEventsSchema = {
     ),
   }),
   headers: Type.Object({ 'last-event-id': Type.Optional(Type.String({ pattern: '^[0-9]{1,15}$' })) }),
-  produces: ['text/event-stream'],
-  response: errorResponses(400, 404, 503),
+  response: {
+    200: {
+      description: 'The events, and then `data: [DONE]`',
+      content: { 'text/event-stream': { schema: Type.String() } },
+    },
+    ...errorResponses(400, 404, 503),
+  },
 }

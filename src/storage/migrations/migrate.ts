@@ -2,9 +2,11 @@ import { all, type Database, type Dialect, first, type Work } from '../database.
 import { conversations } from './0001-conversations.ts'
 import { lazyCounts } from './0002-lazy-counts.ts'
 import { clients } from './0003-clients.ts'
+import { safeCounts } from './0004-safe-counts.ts'
+import { erasedTurns } from './0005-erased-turns.ts'
 
 /** Every change of the schema, oldest first. One that has been released is never edited. */
-const migrations = [conversations, lazyCounts, clients]
+const migrations = [conversations, lazyCounts, clients, safeCounts, erasedTurns]
 
 /**
  * Brings the schema up to date, each step in a transaction of its own; of several processes that start at once each

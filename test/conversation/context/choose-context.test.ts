@@ -32,6 +32,7 @@ async function conversation(turns: number) {
       instructions: undefined,
       input: uncounted('user', 'now!'),
       limits: limitsOf('m', window),
+      own: limitsOf('m', window),
     }
     const { past } = await chooseContext({ past: store, countTokens }, claim, request)
     return { turns: past.length / 2, counted: counted.length }

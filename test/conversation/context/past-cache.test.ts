@@ -3,10 +3,13 @@ import { chooseContext, messagesOf } from '../../../src/conversation/context/cho
 import { rememberingPasts } from '../../../src/conversation/context/past-cache.ts'
 import { uncounted } from '../../../src/conversation/context/sizes.ts'
 import type { ConversationKey } from '../../../src/conversation/conversation.ts'
+import { pacer } from '../../../src/conversation/pacer.ts'
 import type { Store } from '../../../src/conversation/store.ts'
 import { openStorage } from '../../../src/storage/open-storage.ts'
 import { answer, begin, commit, someone, turn } from '../../contract/samples.ts'
 import { temporaryDir } from '../../support/start-server.ts'
+
+const pace = pacer(() => performance.now())
 
 async function open(): Promise<Store> {
   const storage = await openStorage({ dir: temporaryDir(), durability: 'normal', now: 1 })
@@ -32,6 +35,7 @@ const stateOf = async (store: Store, key: ConversationKey) => {
 const request = {
   model: 'm',
   limits: { window: 1_000_000, answer: 10_000 },
+  own: { window: 1_000_000, answer: 10_000 },
   instructions: 'Be brief.',
   input: uncounted('user', 'and now?'),
 }
@@ -46,7 +50,7 @@ const contextOf = async (store: Store, past: Store, key: ConversationKey) =>
 
 it('sends what the store would give, as the conversation grows, is cleared and grows again', async () => {
   const store = await open()
-  const past = rememberingPasts(store)
+  const past = rememberingPasts(store, pace)
   const key = someone()
   for (let n = 0; n < 90; n++) {
     await talk(store, key, n)
@@ -60,7 +64,7 @@ it('sends what the store would give, as the conversation grows, is cleared and g
 
 it('does not go on with what another instance has cleared', async () => {
   const store = await open()
-  const past = rememberingPasts(store)
+  const past = rememberingPasts(store, pace)
   const key = someone()
   for (let n = 0; n < 70; n++) await talk(store, key, n)
   await contextOf(store, past, key)
@@ -71,7 +75,7 @@ it('does not go on with what another instance has cleared', async () => {
 
 it('takes over a size that is counted later', async () => {
   const store = await open()
-  const past = rememberingPasts(store)
+  const past = rememberingPasts(store, pace)
   const key = someone()
   for (let n = 0; n < 70; n++) await talk(store, key, n)
   await contextOf(store, past, key)
@@ -86,7 +90,7 @@ it('builds a context of 2,000 messages in 4 ms when it is cold, and in 0.5 ms wh
   const key = someone()
   for (let n = 0; n < 1_000; n++) await talk(store, key, n)
   const state = await stateOf(store, key)
-  const past = rememberingPasts(store)
+  const past = rememberingPasts(store, pace)
   const build = async (from: Store) => {
     const begin = process.cpuUsage()
     const messages = messagesOf(await chooseContext({ past: from, countTokens: never }, state, request))
@@ -101,7 +105,7 @@ it('builds a context of 2,000 messages in 4 ms when it is cold, and in 0.5 ms wh
     return Math.min(...all)
   }
   await measured(20, () => store)
-  const cold = await measured(40, () => rememberingPasts(store))
+  const cold = await measured(40, () => rememberingPasts(store, pace))
   const hot = await measured(100, () => past)
   process.stderr.write(
     `a context of 2,000 messages: ${cold.toFixed(2)} ms of CPU cold, ${hot.toFixed(2)} ms hot\n`,
@@ -109,3 +113,35 @@ it('builds a context of 2,000 messages in 4 ms when it is cold, and in 0.5 ms wh
   expect(cold).toBeLessThanOrEqual(4)
   expect(hot).toBeLessThanOrEqual(0.5)
 }, 60_000)
+
+it('misses nothing when a past grows beyond what is remembered, and keeps its newest turns', async () => {
+  const store = await open()
+  let reads = 0
+  const itemsFrom = (...args: Parameters<Store['itemsFrom']>) => {
+    reads++
+    return store.itemsFrom(...args)
+  }
+  const past = rememberingPasts({ ...store, itemsFrom }, pace)
+  const key = someone()
+  const long = 'a'.repeat(125_000)
+  const say = async (text: string) => {
+    const claim = await begin(store, { ...turn(key, ''), input: uncounted('user', text) })
+    await commit(store, claim, answer('a'))
+  }
+  for (let n = 0; n < 66; n++) await say(long)
+  await past.itemsFrom(await stateOf(store, key), 0)
+  for (let n = 0; n < 4; n++) {
+    await say(`${n} ${long}`)
+    const state = await stateOf(store, key)
+    expect(await past.itemsFrom(state, 0)).toEqual(await store.itemsFrom(state, 0))
+    expect(await past.tokensBetween(state, 0, state.nextSeq)).toBe(
+      await store.tokensBetween(state, 0, state.nextSeq),
+    )
+  }
+  reads = 0
+  const state = await stateOf(store, key)
+  expect(await past.itemsFrom(state, state.nextSeq - 20)).toEqual(
+    await store.itemsFrom(state, state.nextSeq - 20),
+  )
+  expect(reads).toBe(0)
+}, 30_000)

@@ -1,0 +1,45 @@
+import { setImmediate as nextTick } from 'node:timers/promises'
+import type { Monotonic } from './ports.ts'
+
+/** Resolves when one may go on: at once as long as others have not waited for too long, or else after them. */
+export type Pace = () => Promise<void>
+
+/** For how long work goes on before others get their turn. Milliseconds. */
+const longest = 8
+
+/**
+ * Paces work in many small steps that would otherwise run as one: what does not really wait for anything, as a read of
+ * this process's own database, does not let anybody else in. All who share a pace take one turn of the event loop together,
+ * in the order in which they came.
+ */
+export function pacer(clock: Monotonic): Pace {
+  let began: number | undefined
+  let waiting = 0
+  let line = Promise.resolve()
+
+  const isOverdue = () => began !== undefined && clock() - began >= longest
+
+  const begin = () => {
+    if (began !== undefined) return
+    began = clock()
+    setImmediate(() => {
+      began = undefined
+    })
+  }
+
+  const next = async () => {
+    if (isOverdue()) await nextTick()
+    begin()
+    waiting--
+  }
+
+  return () => {
+    if (waiting === 0 && !isOverdue()) {
+      begin()
+      return Promise.resolve()
+    }
+    waiting++
+    line = line.then(next)
+    return line
+  }
+}
