@@ -10,6 +10,7 @@ import { Calibration } from './conversation/context/calibration.ts'
 import { Compactor } from './conversation/context/compactor.ts'
 import { rememberingPasts } from './conversation/context/past-cache.ts'
 import { codeOf, DaehwaError } from './conversation/errors.ts'
+import { Membership } from './conversation/membership.ts'
 import { Models } from './conversation/models.ts'
 import type { Log } from './conversation/ports.ts'
 import { Turns } from './conversation/turns.ts'
@@ -70,6 +71,8 @@ async function run(config: Config): Promise<void> {
     clock,
     log,
   })
+  const { shared } = storage
+  const membership = new Membership({ store, shared, lease: config.lease, now, clock, log })
   const basics = { store, past: store, upstreams, models, countTokens: tokenCounter(), now, clock, log }
   const domain = {
     ...basics,
@@ -78,6 +81,8 @@ async function run(config: Config): Promise<void> {
     summaryModel: config.summaryModel,
     turnTimeout: config.turnTimeout,
     maxWaiting: config.maxWaiting,
+    shared,
+    instance: () => membership.id,
   }
   const turns = new Turns(domain)
   const app = await buildApp({
@@ -89,7 +94,7 @@ async function run(config: Config): Promise<void> {
     openApi: { version: packageJson.version, publicUrl: config.publicUrl },
   })
 
-  await turns.recover()
+  await membership.start(turns)
   await app.listen({ host: config.host, port: config.port })
   announce(app, config, storage.place)
   void greetUpstream(models, log)
@@ -98,6 +103,7 @@ async function run(config: Config): Promise<void> {
   stopping = true
   await turns.drain(grace.turns)
   await closeApp(app)
+  await membership.stop()
   log.info('stopped')
 }
 

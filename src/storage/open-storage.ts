@@ -1,8 +1,9 @@
 import { DaehwaError } from '../conversation/errors.ts'
 import type { Store } from '../conversation/store.ts'
 import { type Database, OpenError } from './database.ts'
+import { forgetOthers } from './instance-work.ts'
 import { migrate } from './migrations/migrate.ts'
-import { PostgresDatabase, shownAddress } from './postgres.ts'
+import { PostgresDatabase } from './postgres.ts'
 import { sqlStore } from './sql-store.ts'
 import { type Durability, SqliteDatabase } from './sqlite.ts'
 
@@ -10,6 +11,8 @@ export interface Storage extends AsyncDisposable {
   readonly store: Store
   /** Where the data is, as it may be shown. */
   readonly place: string
+  /** Whether other instances may use it too. */
+  readonly shared: boolean
 }
 
 interface StorageOptions {
@@ -36,6 +39,7 @@ async function openSqlite({ dir, durability, now }: StorageOptions): Promise<Sto
     await migrate(database, now)
     // Read back after the first write: until then a wrong word in the PRAGMA would go unseen.
     if (!database.isDurableAs(durability)) throw new Error(`SQLite did not take the durability ${durability}`)
+    await database.write(forgetOthers) // who has the file has it alone
   } catch (error) {
     await database.close()
     throw new OpenError(reasonOf(error))
@@ -59,8 +63,17 @@ async function openPostgres(url: string, { durability, now }: StorageOptions): P
 const storageOver = (database: Database, place: string): Storage => ({
   store: sqlStore(database),
   place,
+  shared: database.shared,
   [Symbol.asyncDispose]: () => database.close(),
 })
+
+/** The address of a database as it may be shown: without a password, and without parameters, which may hold one. */
+function shownAddress(address: string): string {
+  const url = new URL(address)
+  url.password = ''
+  url.search = ''
+  return url.href
+}
 
 /** Of an error of ours, what the database said: the operator needs that, and not what a caller is told. */
 function reasonOf(error: unknown): string {
