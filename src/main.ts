@@ -10,6 +10,7 @@ import { Calibration } from './conversation/context/calibration.ts'
 import { Compactor } from './conversation/context/compactor.ts'
 import { rememberingPasts } from './conversation/context/past-cache.ts'
 import { codeOf, DaehwaError } from './conversation/errors.ts'
+import { Membership } from './conversation/membership.ts'
 import { Models } from './conversation/models.ts'
 import { pacer } from './conversation/pacer.ts'
 import type { Log } from './conversation/ports.ts'
@@ -72,6 +73,8 @@ async function run(config: Config): Promise<void> {
     clock,
     log,
   })
+  const { shared } = storage
+  const membership = new Membership({ store, shared, lease: config.lease, now, clock, log })
   const basics = { store, past: store, upstreams, models, countTokens: tokenCounter(pace), now, clock, log }
   const domain = {
     ...basics,
@@ -80,6 +83,8 @@ async function run(config: Config): Promise<void> {
     summaryModel: config.summaryModel,
     turnTimeout: config.turnTimeout,
     maxWaiting: config.maxWaiting,
+    shared,
+    instance: () => membership.id,
   }
   const turns = new Turns(domain)
   const app = await buildApp({
@@ -91,7 +96,7 @@ async function run(config: Config): Promise<void> {
     openApi: { version: packageJson.version, publicUrl: config.publicUrl },
   })
 
-  await turns.recover()
+  await membership.start(turns)
   await app.listen({ host: config.host, port: config.port })
   announce(app, config, storage.place)
   void greetUpstream(models, log)
@@ -100,6 +105,7 @@ async function run(config: Config): Promise<void> {
   stopping = true
   await turns.drain(grace.turns)
   await closeApp(app)
+  await membership.stop()
   await end('stopped')
 }
 

@@ -22,6 +22,8 @@ export interface Config {
   readonly durability: 'full' | 'normal'
   readonly apiKey: string | undefined
   readonly turnTimeout: number
+  /** How long an instance is believed to live after its last sign of life. */
+  readonly lease: number
   /** How many turns may wait in one conversation. */
   readonly maxWaiting: number
   /** Of upstreams that have none of their own. */
@@ -90,6 +92,7 @@ function readConfig(env: Env, readFile: ReadFile): Config {
     durability: oneOf(env, 'DAEHWA_DURABILITY', ['full', 'normal'], 'full'),
     apiKey,
     turnTimeout: whole(env, 'DAEHWA_TURN_TIMEOUT_MS', 300_000, 1, maxTime),
+    lease: whole(env, 'DAEHWA_LEASE_MS', 30_000, 1_000, maxTime),
     maxWaiting: whole(env, 'DAEHWA_MAX_WAITING', 64, 0, 1_000_000),
     timeouts,
     logLevel: oneOf(env, 'DAEHWA_LOG_LEVEL', logLevels, 'info'),

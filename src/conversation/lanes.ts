@@ -2,24 +2,29 @@ import { DaehwaError } from './errors.ts'
 
 /** A place in a lane. `leave` must be called once it is no longer needed; calling it again does nothing. */
 export interface Place {
-  /** Whether nobody was in the lane before. */
-  readonly first: boolean
-  /** Resolves when all before it have left. */
+  /** Whether this one is in the lane, and all others wait. */
+  readonly inside: boolean
+  /** Resolves when it is inside. */
   readonly ready: Promise<void>
-  /** Has `callback` called when somebody wants whoever is in the lane to stop, even if that was before this. */
-  onInterrupt(callback: () => void): void
-  /** Asks whoever is in the lane, if that is somebody else, to stop. */
-  interruptOther(): void
+  /** Resolves when all that came before have their rank, or have left: so ranks are given in the order they came. */
+  readonly mayRank: Promise<void>
+  /** Sets where it stands among those that wait; until then it is behind all that have a rank. */
+  rank(rank: string): void
+  /** Lets the first of those that wait in, should it stand before this one, which then waits again. */
+  stepAside(): void
   leave(): void
 }
 
 interface Lane {
   inside: LanePlace
-  readonly waiting: LanePlace[]
+  readonly waiting: Set<LanePlace>
+  /** Resolves when whoever came last has its rank. */
+  ranked: Promise<void>
 }
 
 /**
- * First in, first out, one at a time per key. A lane stands in memory only while somebody is in it.
+ * One at a time per key, in the order of their ranks, which is that of their coming where nobody says otherwise. A lane
+ * stands in memory only while somebody is in it.
  */
 export class Lanes {
   readonly #lanes = new Map<string, Lane>()
@@ -28,82 +33,98 @@ export class Lanes {
     return this.#lanes.size
   }
 
-  /**
-   * Takes the last place of a lane, or with `next` the one behind whoever is in it now.
-   *
-   * @throws DaehwaError `conversation_busy` when somebody is in it and `maxWaiting` are waiting already
-   */
-  enter(key: string, maxWaiting: number, next = false): Place {
+  /** @throws DaehwaError `conversation_busy` when somebody is in the lane and `maxWaiting` are waiting already */
+  enter(key: string, maxWaiting: number): Place {
     const lane = this.#lanes.get(key)
+    const waiting = lane?.waiting.size ?? 0
+    if (lane !== undefined && waiting >= maxWaiting) {
+      throw DaehwaError.of('conversation_busy', { waiting }).after(5)
+    }
+    const place = new LanePlace(this.#lanes, key, lane?.ranked ?? Promise.resolve())
     if (lane === undefined) {
-      const place = new LanePlace(this.#lanes, key)
-      this.#lanes.set(key, { inside: place, waiting: [] })
-      place.enter(true)
-      return place
+      this.#lanes.set(key, { inside: place, waiting: new Set(), ranked: place.ranked })
+      place.enter()
+    } else {
+      lane.waiting.add(place)
+      lane.ranked = place.ranked
     }
-    if (lane.waiting.length >= maxWaiting) {
-      throw DaehwaError.of('conversation_busy', { waiting: lane.waiting.length }).after(5)
-    }
-    const place = new LanePlace(this.#lanes, key)
-    if (next) lane.waiting.unshift(place)
-    else lane.waiting.push(place)
     return place
   }
 }
 
 class LanePlace implements Place {
-  first = false
-  readonly ready: Promise<void>
+  readonly mayRank: Promise<void>
   readonly #lanes: Map<string, Lane>
   readonly #key: string
-  readonly #resolve: () => void
-  #interrupted = false
-  #onInterrupt: (() => void) | undefined
+  readonly #ranked = Promise.withResolvers<void>()
+  #ready = Promise.withResolvers<void>()
+  #rank: string | undefined
   #left = false
 
-  constructor(lanes: Map<string, Lane>, key: string) {
+  constructor(lanes: Map<string, Lane>, key: string, mayRank: Promise<void>) {
     this.#lanes = lanes
     this.#key = key
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.ready = promise
-    this.#resolve = resolve
+    this.mayRank = mayRank
   }
 
-  enter(first: boolean): void {
-    this.first = first
-    this.#resolve()
+  get inside(): boolean {
+    return this.#lanes.get(this.#key)?.inside === this
   }
 
-  onInterrupt(callback: () => void): void {
-    this.#onInterrupt = callback
-    if (this.#interrupted) callback()
+  get ready(): Promise<void> {
+    return this.#ready.promise
   }
 
-  interruptOther(): void {
-    const inside = this.#lanes.get(this.#key)?.inside
-    if (inside !== undefined && inside !== this) inside.#interrupt()
+  /** Resolves when it has its rank, and all before it have theirs. */
+  get ranked(): Promise<void> {
+    return this.mayRank.then(() => this.#ranked.promise)
+  }
+
+  enter(): void {
+    this.#ready.resolve()
+  }
+
+  rank(rank: string): void {
+    this.#rank = rank
+    this.#ranked.resolve()
+  }
+
+  stepAside(): void {
+    const lane = this.#lanes.get(this.#key)
+    const next = lane && firstOf(lane.waiting)
+    if (lane?.inside !== this || next?.isBefore(this) !== true) return
+    this.#ready = Promise.withResolvers()
+    lane.waiting.delete(next)
+    lane.waiting.add(this)
+    lane.inside = next
+    next.enter()
   }
 
   leave(): void {
     if (this.#left) return
     this.#left = true
+    this.#ranked.resolve()
     const lane = this.#lanes.get(this.#key)
-    if (lane === undefined) return
-    if (lane.inside !== this) {
-      lane.waiting.splice(lane.waiting.indexOf(this), 1)
-      return
-    }
-    const next = lane.waiting.shift()
+    if (lane === undefined || lane.waiting.delete(this)) return
+    const next = firstOf(lane.waiting)
     if (next === undefined) {
       this.#lanes.delete(this.#key)
       return
     }
+    lane.waiting.delete(next)
     lane.inside = next
-    next.enter(false)
+    next.enter()
   }
 
-  #interrupt(): void {
-    this.#interrupted = true
-    this.#onInterrupt?.()
+  isBefore(other: LanePlace): boolean {
+    return this.#rank !== undefined && (other.#rank === undefined || this.#rank < other.#rank)
   }
+}
+
+function firstOf(waiting: ReadonlySet<LanePlace>): LanePlace | undefined {
+  let first: LanePlace | undefined
+  for (const place of waiting) {
+    if (first === undefined || place.isBefore(first)) first = place
+  }
+  return first
 }

@@ -76,6 +76,17 @@ export class LiveTurn implements Followable {
     this.#keep(this.#cleaner.end())
   }
 
+  /** It ran elsewhere, and this is all that came of it. */
+  tell(record: TurnRecord): void {
+    if (record.startedAt !== undefined) this.start(record.startedAt)
+    let at = 0
+    for (const length of record.pieces) {
+      this.#events.piece(record.text.slice(at, at + length), record.reasoning)
+      at += length
+    }
+    this.end(record)
+  }
+
   end(record: TurnRecord): void {
     this.#record = record
     if (isEnded(record.status)) this.#events.end(record)

@@ -28,6 +28,8 @@ export interface Ask {
 export interface NewTurnDeps extends TurnContextDeps {
   readonly store: Store
   readonly now: Now
+  /** The id of this instance. @throws DaehwaError `storage_unavailable` while others may hold it for dead */
+  readonly instance: () => string
 }
 
 /**
@@ -44,7 +46,7 @@ export async function newTurn(deps: NewTurnDeps, id: string, ask: Ask): Promise<
   const at = deps.now()
   const { asked, ...held } = await settingsFor(deps, key, ask.settings)
   const { model, settings } = held
-  const turn = { id, key, input: uncounted('user', input), ...held, idempotency, at }
+  const turn = { id, key, input: uncounted('user', input), ...held, idempotency, at, owner: deps.instance() }
   const [target] = deps.models.targets(model, settings.fallback)
   checkSettings(generationOf(asked) ?? {}, target)
   await checkFits(requestOf(deps, turn, target), deps.countTokens)

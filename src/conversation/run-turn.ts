@@ -100,8 +100,7 @@ async function commit(
   const status = incomplete === undefined ? 'completed' : 'incomplete'
   const record = { ...live.record, ...live.output, status, incomplete, usage, model, endedAt: now() } as const
   const items = { answer: uncounted('assistant', record.text), servedBy }
-  if (!(await store.commit(claim, record, items)))
-    return failed(live, DaehwaError.of('history_deleted'), now())
+  if (!(await store.commit(claim, record, items))) return failed(live, await whyLost(store, claim), now())
   const grown = { ...claim, nextSeq: claim.nextSeq + 1 }
   compactWhenFull(deps, grown, asked, target, context, items.answer).catch((error: unknown) => {
     log.warn(
@@ -110,6 +109,13 @@ async function commit(
     )
   })
   return record
+}
+
+/** Why a turn is not this instance's any more: what the database says became of it. */
+async function whyLost(store: Store, { tenant, turnId }: Claim): Promise<DaehwaError> {
+  const kept = await store.turn(tenant, turnId)
+  if (kept === undefined) return DaehwaError.of('history_deleted')
+  return kept.error === undefined ? DaehwaError.of('server_restarted') : DaehwaError.restore(kept.error)
 }
 
 async function answer(

@@ -10,12 +10,15 @@ import type {
   PastTurn,
 } from './conversation.ts'
 import type { ErrorCode } from './errors.ts'
+import type { InstanceStore } from './instance-store.ts'
 import type { Settings, SettingsPatch } from './settings.ts'
 import type { TurnRecord } from './turn.ts'
 
 /** A turn as it is accepted: the input and the settings as they are now. */
 export interface NewTurn {
   readonly id: string
+  /** The instance that runs it. */
+  readonly owner: string
   readonly key: ConversationKey
   readonly input: Fragment
   readonly model: string
@@ -27,8 +30,18 @@ export interface NewTurn {
   readonly at: number
 }
 
-/** A turn that was accepted and not yet claimed when the server ended. */
+/** A turn that was accepted and not yet claimed when its instance ended. */
 export type QueuedTurn = Omit<NewTurn, 'idempotency' | 'conversation'>
+
+/** A turn that waits, and whose it is. */
+export type OwnTurn = Pick<QueuedTurn, 'id' | 'key' | 'owner'>
+
+/** How a turn takes its place among those that wait: behind them, and only if they are fewer than so many, or before them. */
+export interface Line {
+  readonly maxWaiting?: number
+  /** Also asks whoever runs the conversation's turn now to stop it. */
+  readonly interrupt?: boolean
+}
 
 /** What makes a repeated request the same one: the caller's key, and a digest of all that was asked. */
 export interface Idempotency {
@@ -36,10 +49,18 @@ export interface Idempotency {
   readonly fingerprint: string
 }
 
-/** `existing`: the request was accepted before, as `turnId`. Otherwise it is kept now, and claimed if so asked. */
+/** `existing`: the request was accepted before, as `turnId`. Otherwise it is kept now, and claimed if nothing is before it. */
 export type Accepted =
   | { readonly existing: true; readonly turnId: string }
-  | { readonly existing: false; readonly turnId: string; readonly claim: Claim | undefined }
+  | {
+      readonly existing: false
+      readonly turnId: string
+      /** Sorts as the turns of one conversation are to run. */
+      readonly place: string
+      readonly claim: Claim | undefined
+      /** The turn that is asked to stop. */
+      readonly running?: string | undefined
+    }
 
 /**
  * The right to answer one turn. `fence` and `epoch` are those of the conversation when the right was given:
@@ -69,7 +90,7 @@ export interface Cleared {
  * The database. Every method is one transaction: when its promise resolves the change is durable, when it
  * rejects nothing of it is there. It throws `storage_unavailable` and `storage_full`.
  */
-export interface Store extends TurnStore, PastStore, ClientStore {
+export interface Store extends TurnStore, InstanceStore, PastStore, ClientStore {
   /** Overwrites what was erased wherever it still is besides the tables. */
   scrub(): Promise<void>
   /** Resolves when the database answers. */
@@ -78,28 +99,31 @@ export interface Store extends TurnStore, PastStore, ClientStore {
 
 interface TurnStore {
   /**
-   * Keeps a turn before anything goes upstream: as `queued`, or, with a deadline, claimed in the same moment for a
-   * turn that waits for nobody. A key of the last 24 hours stands for the turn that it made; when that failed and
-   * may be tried again, it is kept anew under its old id. Throws `idempotency_key_reused`, and `history_deleted` when
-   * the client whose settings it has is forgotten.
+   * Keeps a turn before anything goes upstream: as `queued`, or, with a deadline, claimed in the same moment if no turn
+   * of its conversation waits, and none runs but its owner's. A key of the last 24 hours stands for the turn that it
+   * made; when that failed and may be tried again, it is kept anew under its old id. Throws `idempotency_key_reused`,
+   * `conversation_busy`, and `history_deleted` when the client whose settings it has is forgotten.
    */
-  accept(turn: NewTurn, deadline: number | undefined): Promise<Accepted>
+  accept(turn: NewTurn, deadline: number | undefined, line?: Line): Promise<Accepted>
   /** The turn that a key of the last 24 hours stands for, and that would be joined. Throws `idempotency_key_reused`. */
   known(tenant: string, idempotency: Idempotency, at: number): Promise<string | undefined>
-  /** `queued` → `in_progress`, dispatched; undefined when the turn is no longer there to be run. */
-  claim(tenant: string, turnId: string, at: number, deadline: number): Promise<Claim | undefined>
+  /**
+   * `queued` → `in_progress`, dispatched. `wait`: another turn comes first, or another instance's is running. `gone`: it
+   * is no longer there to be run by its owner.
+   */
+  claim(turn: OwnTurn, at: number, deadline: number): Promise<Claim | 'wait' | 'gone'>
   /** Whether a turn is still there, and its history was not cleared since. */
   hasTurn(tenant: string, turnId: string): Promise<boolean>
-  /** `queued` → failed or cancelled; does nothing when the turn is no longer queued. */
-  endQueued(tenant: string, turn: TurnRecord): Promise<void>
+  /** `queued` → failed or cancelled; false, and nothing is done, when it is not queued any more for its owner. */
+  endQueued(turn: OwnTurn, record: TurnRecord): Promise<boolean>
+  /** Ends a turn that is queued for whatever instance, and asks for the end of one that runs. */
+  requestCancel(tenant: string, turnId: string, at: number): Promise<void>
   /** A turn of this tenant; undefined when there is none, or its history was cleared. */
   turn(tenant: string, turnId: string): Promise<TurnRecord | undefined>
   /** Puts both messages into the history; false, and nothing is kept, when the claim is not the newest. */
   commit(claim: Claim, turn: TurnRecord, items: NewItems): Promise<boolean>
   /** Ends a turn without its messages entering the history. Does nothing when a newer claim is on the same turn. */
   end(claim: Claim, turn: TurnRecord): Promise<void>
-  /** After a start: dispatched turns become `failed/server_restarted`. Answers the queued ones, oldest first. */
-  recover(at: number): Promise<QueuedTurn[]>
 }
 
 export interface PastStore {

@@ -1,20 +1,23 @@
-import { carryTurn } from './carry-turn.ts'
+import { type CarryDeps, carryTurn } from './carry-turn.ts'
 import type { ConversationKey } from './conversation.ts'
+import { Elsewhere } from './elsewhere.ts'
 import { codeOf, DaehwaError } from './errors.ts'
-import { endedTurn, type Followable } from './follow-turn.ts'
+import type { Followable } from './follow-turn.ts'
 import { OrderedIds } from './ids.ts'
+import type { TakenTurn } from './instance-store.ts'
 import { Lanes, type Place } from './lanes.ts'
 import { LiveTurn } from './live-turn.ts'
 import { type Ask, type NewTurnDeps, newTurn, recordOf } from './new-turn.ts'
-import type { RunDeps, Unkept } from './run-turn.ts'
-import { SharedTurns } from './shared-turns.ts'
+import { TurnReader } from './read-turns.ts'
+import type { Unkept } from './run-turn.ts'
 import type { Claim, NewTurn, QueuedTurn } from './store.ts'
 import type { TurnRecord } from './turn.ts'
+import { Visits } from './visits.ts'
 
 /** Milliseconds between two tries to end a turn in a storage that fails. */
 const endAgain = 1_000
 
-export interface TurnsDeps extends RunDeps, NewTurnDeps {
+export interface TurnsDeps extends CarryDeps, NewTurnDeps {
   /** How many turns may wait in one conversation. */
   readonly maxWaiting: number
 }
@@ -25,26 +28,25 @@ export interface Begun {
   readonly replayed: boolean
 }
 
-/** A turn on its way through its lane. */
-interface Visit {
-  readonly tenant: string
-  readonly abort: AbortController
-  readonly live: LiveTurn
-}
-
 /** Runs turns: one at a time per conversation, in the order they came, whether or not somebody still listens. */
 export class Turns {
   readonly #deps: TurnsDeps
   readonly #lanes = new Lanes()
   readonly #ids = new OrderedIds()
-  /** Every turn that has not ended here, waiting ones too, by id. */
-  readonly #visits = new Map<string, Visit>()
+  readonly #visits = new Visits()
+  readonly #elsewhere: Elsewhere
+  readonly #reader: TurnReader
   readonly #unfinished = new Set<Promise<unknown>>()
-  readonly #shared = new SharedTurns()
   #draining = false
 
   constructor(deps: TurnsDeps) {
     this.#deps = deps
+    this.#elsewhere = new Elsewhere(deps)
+    this.#reader = new TurnReader(deps, this.#visits, this.#elsewhere)
+  }
+
+  get draining(): boolean {
+    return this.#draining
   }
 
   /**
@@ -54,10 +56,12 @@ export class Turns {
   async begin(ask: Ask): Promise<Begun> {
     if (this.#draining) throw DaehwaError.of('server_shutting_down').after(5)
     const { store, now, turnTimeout } = this.#deps
-    const id = this.#ids.next('resp', now()) // made when the place is taken: ids sort as places do
+    const id = this.#ids.next('resp', now())
+    const interrupt = ask.strategy === 'interrupt'
+    const maxWaiting = ask.strategy === 'reject' ? 0 : this.#deps.maxWaiting
     let place: Place
     try {
-      place = this.#enter(ask)
+      place = this.#lanes.enter(laneOf(ask.key), maxWaiting)
     } catch (busy) {
       // A message that was taken before is not a new one, however many wait.
       const known = ask.idempotency && (await store.known(ask.key.tenant, ask.idempotency, now()))
@@ -66,13 +70,17 @@ export class Turns {
     }
     try {
       const turn = await newTurn(this.#deps, id, ask)
-      const accepted = await store.accept(turn, place.first ? now() + turnTimeout : undefined)
+      await place.mayRank // what came before it here is accepted before it
+      const deadline = place.inside ? now() + turnTimeout : undefined
+      const accepted = await store.accept(turn, deadline, { maxWaiting, interrupt })
       if (accepted.existing) {
         place.leave()
         return await this.#replay(ask, accepted.turnId)
       }
       const kept = { ...turn, id: accepted.turnId }
-      if (ask.strategy === 'interrupt') place.interruptOther()
+      place.rank(accepted.place)
+      const { running } = accepted
+      if (running !== undefined) this.#visits.abort([running], DaehwaError.of('turn_cancelled'))
       return { turn: this.#carry(place, kept, accepted.claim), replayed: false }
     } catch (error) {
       place.leave()
@@ -81,21 +89,13 @@ export class Turns {
   }
 
   /** A turn of this tenant, running or ended. @throws DaehwaError `not_found` */
-  async find(tenant: string, id: string): Promise<Followable> {
-    const visit = this.#visits.get(id)
-    if (visit?.tenant === tenant) return visit.live
-    return this.#shared.read(`${tenant}\0${id}`, async () => {
-      const record = await this.#deps.store.turn(tenant, id)
-      if (record === undefined) throw DaehwaError.of('not_found', { what: 'such turn' })
-      return endedTurn(record, () => this.#deps.store.hasTurn(tenant, id))
-    })
+  find(tenant: string, id: string): Promise<Followable> {
+    return this.#reader.find(tenant, id)
   }
 
   /** Stops a turn, waiting or running; one that has ended stays as it is. Resolves when it has ended. */
-  async cancel(tenant: string, id: string): Promise<TurnRecord> {
-    const turn = await this.find(tenant, id)
-    this.#visits.get(id)?.abort.abort(DaehwaError.of('turn_cancelled'))
-    return turn.ended
+  cancel(tenant: string, id: string): Promise<TurnRecord> {
+    return this.#reader.cancel(tenant, id)
   }
 
   /** Erases a history, or a whole client. What is being answered for it is stopped and never enters it. */
@@ -104,7 +104,7 @@ export class Turns {
     const erase = what === 'client' ? store.forget : store.clear
     const { messages, turns, conversation } = await erase(key, now())
     if (conversation !== undefined) this.#deps.compactor.cancel(conversation)
-    for (const id of turns) this.#visits.get(id)?.abort.abort(DaehwaError.of('history_deleted'))
+    this.#visits.abort(turns, DaehwaError.of('history_deleted'))
     await store.scrub().catch((error: unknown) => {
       log.warn(
         { code: codeOf(error) },
@@ -114,31 +114,37 @@ export class Turns {
     return messages
   }
 
-  /** After a start, before anything is asked: runs what was accepted and not yet sent when the server ended. */
-  async recover(): Promise<void> {
-    const { store, log, now } = this.#deps
-    const queued = await store.recover(now())
-    if (queued.length > 0) log.info({ turns: queued.length }, 'running the turns that were waiting')
+  /** Runs what was accepted by an instance that is gone, and not yet sent. */
+  resume(queued: readonly TakenTurn[]): void {
     for (const turn of queued) {
       const place = this.#lanes.enter(laneOf(turn.key), Number.POSITIVE_INFINITY)
+      place.rank(turn.place)
       this.#carry(place, turn, undefined)
     }
+  }
+
+  /** Stops all that runs and waits here: other instances may have taken it over. */
+  lose(): void {
+    this.#visits.abortAll(() => DaehwaError.of('storage_unavailable').after(1))
+  }
+
+  /** Stops what other instances have ended, or were asked to cancel. */
+  watch(): Promise<void> {
+    return this.#visits.watch(this.#deps.store, this.#deps.instance())
   }
 
   /** Takes nothing new, gives what runs `grace` milliseconds, then ends it as `server_shutting_down`. */
   async drain(grace: number): Promise<void> {
     this.#draining = true
-    const timer = setTimeout(() => {
-      for (const { abort } of this.#visits.values()) abort.abort(DaehwaError.of('server_shutting_down'))
-    }, grace)
+    const end = () => {
+      this.#visits.abortAll(() => DaehwaError.of('server_shutting_down'))
+      this.#elsewhere.stop()
+    }
+    const timer = setTimeout(end, grace)
     while (this.#unfinished.size > 0) await Promise.allSettled(this.#unfinished)
     clearTimeout(timer)
+    this.#elsewhere.stop()
     await this.#deps.compactor.stop()
-  }
-
-  #enter({ key, strategy = 'enqueue' }: Ask): Place {
-    const maxWaiting = strategy === 'reject' ? 0 : this.#deps.maxWaiting
-    return this.#lanes.enter(laneOf(key), maxWaiting, strategy === 'interrupt')
   }
 
   async #replay({ key }: Ask, id: string): Promise<Begun> {
@@ -154,20 +160,20 @@ export class Turns {
     const abort = new AbortController()
     const live = new LiveTurn(recordOf(turn))
     const visit = { tenant: turn.key.tenant, abort, live }
-    this.#visits.set(turn.id, visit)
-    place.onInterrupt(() => abort.abort(DaehwaError.of('turn_cancelled')))
+    this.#visits.add(turn.id, visit)
     const run = async () => {
       try {
-        const unkept = await carryTurn(this.#deps, place, turn, claimed, live, abort)
+        const deps = { ...this.#deps, elsewhere: this.#elsewhere }
+        const unkept = await carryTurn(deps, place, turn, claimed, live, abort)
         place.leave()
         if (unkept !== undefined) await this.#untilKept(turn.id, unkept)
       } finally {
         place.leave()
-        // A retry with the same key may have begun the same turn anew in the meantime.
-        if (this.#visits.get(turn.id) === visit) this.#visits.delete(turn.id)
+        this.#visits.delete(turn.id, visit)
       }
     }
-    void this.#track(run())
+    const running = run().finally(() => this.#unfinished.delete(running))
+    this.#unfinished.add(running)
     return live
   }
 
@@ -185,12 +191,6 @@ export class Turns {
       }
     }
     await write().catch(() => {})
-  }
-
-  #track<T>(work: Promise<T>): Promise<T> {
-    const tracked = work.finally(() => this.#unfinished.delete(tracked))
-    this.#unfinished.add(tracked)
-    return tracked
   }
 }
 

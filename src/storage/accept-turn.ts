@@ -1,11 +1,16 @@
 import { DaehwaError, type ErrorCode } from '../conversation/errors.ts'
 import { newId } from '../conversation/ids.ts'
-import type { Accepted, Claim, Idempotency, NewTurn } from '../conversation/store.ts'
+import type { Accepted, Claim, Idempotency, Line, NewTurn } from '../conversation/store.ts'
 import { mayRetry, type TurnStatus } from '../conversation/turn.ts'
 import { lastActive, type StateRow, stateColumns, toState } from './conversation-row.ts'
 import { first, run, type Work } from './database.ts'
+import { before } from './statuses.ts'
 
-export function* accept(turn: NewTurn, deadline: number | undefined): Work<Accepted> {
+export function* accept(
+  turn: NewTurn,
+  deadline: number | undefined,
+  { maxWaiting = Number.POSITIVE_INFINITY, interrupt = false }: Line = {},
+): Work<Accepted> {
   const { key, idempotency, at } = turn
   const known = idempotency && (yield* keyed(key.tenant, idempotency, at))
   if (known !== undefined && !mayRetry(known.status, known.error_code ?? undefined)) {
@@ -13,8 +18,11 @@ export function* accept(turn: NewTurn, deadline: number | undefined): Work<Accep
   }
   const id = known?.id ?? turn.id
   const kept = { ...turn, id }
-  const conversation = yield* openConversation(kept, deadline !== undefined)
+  const conversation = yield* openConversation(kept, deadline !== undefined, interrupt)
+  const claimed = conversation.active_turn === id
   if ((turn.conversation ?? conversation.id) !== conversation.id) throw DaehwaError.of('history_deleted')
+  if (!claimed && maxWaiting < Number.POSITIVE_INFINITY)
+    yield* checkRoom(key.tenant, conversation.id, maxWaiting)
   // Should another one have taken the key since it was looked up, these leave its turn alone and the insert finds it.
   if (known !== undefined) {
     yield* run(
@@ -27,9 +35,17 @@ export function* accept(turn: NewTurn, deadline: number | undefined): Work<Accep
       ...[key.tenant, idempotency.key, at - keyLifetime],
     )
   }
-  yield* insertTurn(kept, turn.id, conversation, deadline)
-  const claim = deadline === undefined ? undefined : toClaim(key.tenant, id, conversation)
-  return { existing: false, turnId: id, claim }
+  const place = placeOf(conversation.places, interrupt)
+  yield* insertTurn(kept, place, conversation, claimed ? deadline : undefined)
+  if (claimed) return { existing: false, turnId: id, place, claim: toClaim(key.tenant, id, conversation) }
+  const running = interrupt ? (conversation.active_turn ?? undefined) : undefined
+  if (running !== undefined) {
+    yield* run(
+      "UPDATE turns SET cancel_requested = 1 WHERE tenant = ? AND id = ? AND status = 'in_progress'",
+      ...[key.tenant, running],
+    )
+  }
+  return { existing: false, turnId: id, place, claim: undefined, running }
 }
 
 export function* knownTurn(tenant: string, idempotency: Idempotency, at: number): Work<string | undefined> {
@@ -51,18 +67,55 @@ function* keyed(tenant: string, { key, fingerprint }: Idempotency, at: number): 
   return row
 }
 
-function* openConversation({ key, id, at }: NewTurn, claimed: boolean): Work<Claimed> {
-  const row = yield* first<Claimed>(
-    claimed
-      ? `INSERT INTO conversations (tenant, id, client_name, created_at, updated_at, fence, active_turn)
-         VALUES (?, ?, ?, ?, ?, 1, ?)
-         ON CONFLICT (tenant, client_name) DO UPDATE SET
-           fence = conversations.fence + 1, active_turn = excluded.active_turn, updated_at = ${lastActive('excluded.updated_at')}
-         RETURNING fence, ${stateColumns}`
-      : `INSERT INTO conversations (tenant, id, client_name, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (tenant, client_name) DO UPDATE SET updated_at = ${lastActive('excluded.updated_at')}
-         RETURNING fence, ${stateColumns}`,
-    ...[key.tenant, newId('conv', at), key.client, at, at, ...(claimed ? [id] : [])],
+/** Those that wait already count over all instances. @throws DaehwaError `conversation_busy` */
+function* checkRoom(tenant: string, conversation: string, maxWaiting: number): Work<void> {
+  const row = yield* first<{ count: number }>(
+    `SELECT count(*) AS count FROM turns
+     WHERE tenant = ? AND conversation = ? AND status IN (${before('cancel')}) AND status = 'queued'`,
+    ...[tenant, conversation],
+  )
+  const waiting = row?.count ?? 0
+  if (waiting >= maxWaiting) throw DaehwaError.of('conversation_busy', { waiting }).after(5)
+}
+
+/** The place of a turn in its conversation: the last one, or with `next` the one before all that wait. */
+const placeOf = (count: number, next: boolean): string =>
+  next
+    ? `next_${String(Number.MAX_SAFE_INTEGER - count).padStart(16, '0')}`
+    : `turn_${String(count).padStart(16, '0')}`
+
+/**
+ * Whether a new turn may run at once, for its owner (`?`): nothing runs but what is its owner's, who looks after the
+ * order of that by itself, and nothing waits. Whoever had to wait for the row sees its newest version beside turns as they
+ * were before that; then its count of places has grown, and the turn waits until it is looked at again.
+ */
+const free = (interrupt: boolean) => `conversations.places = (SELECT c.places FROM conversations c
+    WHERE c.tenant = conversations.tenant AND c.id = conversations.id)
+  AND NOT EXISTS (SELECT 1 FROM turns r
+    WHERE r.tenant = conversations.tenant AND r.id = conversations.active_turn AND (r.owner IS NULL OR r.owner <> ?))
+  ${
+    interrupt
+      ? ''
+      : `AND NOT EXISTS (SELECT 1 FROM turns q WHERE q.tenant = conversations.tenant
+    AND q.conversation = conversations.id AND q.status IN (${before('cancel')}) AND q.status = 'queued')`
+  }`
+
+/** Makes the conversation, or counts one place more; with `claims` the turn has it at once, if it may. */
+function* openConversation(turn: NewTurn, claims: boolean, interrupt: boolean): Work<Opened> {
+  const { key, id, at, owner } = turn
+  const time = `updated_at = ${lastActive('excluded.updated_at')}`
+  const row = yield* first<Opened>(
+    claims
+      ? `INSERT INTO conversations (tenant, id, client_name, created_at, updated_at, places, fence, active_turn)
+         VALUES (?, ?, ?, ?, ?, 1, 1, ?)
+         ON CONFLICT (tenant, client_name) DO UPDATE SET places = conversations.places + 1, ${time},
+           fence = conversations.fence + CASE WHEN ${free(interrupt)} THEN 1 ELSE 0 END,
+           active_turn = CASE WHEN ${free(interrupt)} THEN excluded.active_turn ELSE conversations.active_turn END
+         RETURNING fence, active_turn, places, ${stateColumns}`
+      : `INSERT INTO conversations (tenant, id, client_name, created_at, updated_at, places) VALUES (?, ?, ?, ?, ?, 1)
+         ON CONFLICT (tenant, client_name) DO UPDATE SET places = conversations.places + 1, ${time}
+         RETURNING fence, active_turn, places, ${stateColumns}`,
+    ...[key.tenant, newId('conv', at), key.client, at, at, ...(claims ? [id, owner, owner] : [])],
   )
   if (row === undefined) throw new Error('an upsert returned no row')
   return row
@@ -71,6 +124,11 @@ function* openConversation({ key, id, at }: NewTurn, claimed: boolean): Work<Cla
 /** A conversation as a claim needs it. */
 export interface Claimed extends StateRow {
   readonly fence: number
+}
+
+interface Opened extends Claimed {
+  readonly active_turn: string | null
+  readonly places: number
 }
 
 export const toClaim = (tenant: string, turnId: string, row: Claimed): Claim => ({
@@ -97,13 +155,14 @@ function* insertTurn(
   const { instructions, ...settings } = turn.settings
   const claimed = deadline !== undefined
   yield* run(
-    `INSERT INTO turns (tenant, id, place, conversation, epoch, status, model, instructions, settings, input, input_tokens,
-       input_counted, idempotency_key, fingerprint, created_at, dispatched_at, deadline_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO turns (tenant, id, place, owner, conversation, epoch, status, model, instructions, settings, input,
+       input_tokens, input_counted, idempotency_key, fingerprint, created_at, dispatched_at, deadline_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[
       key.tenant,
       turn.id,
       place,
+      turn.owner,
       conversation.id,
       conversation.epoch,
       claimed ? 'in_progress' : 'queued',

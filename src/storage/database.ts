@@ -1,3 +1,5 @@
+import type { Dialect } from './dialects.ts'
+
 /** What can be bound to a statement. */
 export type Value = string | number | null
 
@@ -26,6 +28,8 @@ export type Work<T> = Generator<Query, T, readonly unknown[]>
 /** A database that runs work. What it throws is a DaehwaError `storage_…`, or a defect of a statement. */
 export interface Database {
   readonly dialect: Dialect
+  /** Whether other processes may use it at the same time. */
+  readonly shared: boolean
   /** Runs work in one transaction: durable when it resolves, undone when it rejects. */
   write<T>(work: () => Work<T>): Promise<T>
   /** The same for work that changes the schema: however long it takes, and one process at a time. */
@@ -35,14 +39,6 @@ export interface Database {
   /** Overwrites what was erased wherever the database still holds it besides its tables, as in a log. */
   scrub(): Promise<void>
   close(): Promise<void>
-}
-
-/** The few words in which the schemas of the databases differ. */
-export interface Dialect {
-  /** Put behind a table that is to lie sorted by its primary key. */
-  readonly clustered: string
-  /** The type of a text that sorts by its bytes. */
-  readonly text: string
 }
 
 /** The database cannot be opened; the message is one line for the operator. */
@@ -73,4 +69,9 @@ export function* locked<Row>(sql: string, ...values: Value[]): Work<Row | undefi
 /** A statement of which no rows are read: the next one need not wait for its answer. */
 export function* run(sql: string, ...values: Value[]): Work<void> {
   yield { sql, values, unread: true }
+}
+
+/** Has a row that a `SELECT` finds to itself from here on, without a look at it. */
+export function* lock(sql: string, ...values: Value[]): Work<void> {
+  yield { sql, values, lock: true, unread: true }
 }

@@ -1,6 +1,7 @@
 import { DaehwaError } from '../conversation/errors.ts'
 import type { Store } from '../conversation/store.ts'
 import { type Database, OpenError } from './database.ts'
+import { forgetOthers } from './instance-work.ts'
 import { migrate } from './migrations/migrate.ts'
 import { sqlStore } from './sql-store.ts'
 import { type Durability, SqliteDatabase } from './sqlite.ts'
@@ -9,6 +10,8 @@ export interface Storage extends AsyncDisposable {
   readonly store: Store
   /** Where the data is, as it may be shown. */
   readonly place: string
+  /** Whether other instances may use it too. */
+  readonly shared: boolean
 }
 
 interface StorageOptions {
@@ -29,8 +32,8 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
   const database = await openDatabase(options)
   return {
     store: sqlStore(database),
-    place:
-      options.url === undefined ? options.dir : (await import('./postgres.ts')).shownAddress(options.url),
+    place: options.url === undefined ? options.dir : shownAddress(options.url),
+    shared: database.shared,
     [Symbol.asyncDispose]: () => database.close(),
   }
 }
@@ -46,6 +49,7 @@ async function openSqlite({ dir, durability, now }: StorageOptions): Promise<Dat
     await migrate(database, now)
     // Read back after the first write: until then a wrong word in the PRAGMA would go unseen.
     if (!database.isDurableAs(durability)) throw new Error(`SQLite did not take the durability ${durability}`)
+    await database.write(forgetOthers) // who has the file has it alone
   } catch (error) {
     await database.close()
     throw new OpenError(reasonOf(error))
@@ -54,7 +58,7 @@ async function openSqlite({ dir, durability, now }: StorageOptions): Promise<Dat
 }
 
 async function openPostgres(url: string, { durability, now }: StorageOptions): Promise<Database> {
-  const { PostgresDatabase, shownAddress } = await import('./postgres.ts') // 10 MB that SQLite does without
+  const { PostgresDatabase } = await import('./postgres.ts') // 10 MB that SQLite does without
   const place = shownAddress(url)
   const database = new PostgresDatabase(url, durability)
   try {
@@ -65,6 +69,14 @@ async function openPostgres(url: string, { durability, now }: StorageOptions): P
     throw new OpenError(`the database ${place} cannot be used (${reasonOf(error)}). Check DATABASE_URL`)
   }
   return database
+}
+
+/** The address of a database as it may be shown: without a password, and without parameters, which may hold one. */
+function shownAddress(address: string): string {
+  const url = new URL(address)
+  url.password = ''
+  url.search = ''
+  return url.href
 }
 
 /** Of an error of ours, what the database said: the operator needs that, and not what a caller is told. */

@@ -10,6 +10,7 @@ import {
 } from 'pg'
 import { codeOf } from '../conversation/errors.ts'
 import type { Database, Query, Work } from './database.ts'
+import * as dialects from './dialects.ts'
 import { afterRaces, isLostRace, storageError } from './postgres-errors.ts'
 import { InDoubt, transact } from './postgres-transaction.ts'
 
@@ -37,7 +38,8 @@ const begin = {
  * their rows. A lost connection is `storage_unavailable`, and the next work gets a new one.
  */
 export class PostgresDatabase implements Database {
-  readonly dialect = { clustered: '', text: 'TEXT COLLATE "C"' }
+  readonly dialect = dialects.postgres
+  readonly shared = true
   readonly #config: ClientConfig
   readonly #pool: Pool
   readonly #statements = new Map<string, { readonly name: string; readonly text: string }>()
@@ -168,14 +170,6 @@ export class PostgresDatabase implements Database {
     this.#statements.set(sql, statement)
     return statement
   }
-}
-
-/** The address of a database as it may be shown: without a password, and without parameters, which may hold one. */
-export function shownAddress(address: string): string {
-  const url = new URL(address)
-  url.password = ''
-  url.search = ''
-  return url.href
 }
 
 async function answered<T>(answer: Promise<T>): Promise<T> {

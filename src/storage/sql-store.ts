@@ -4,16 +4,18 @@ import * as client from './client-work.ts'
 import * as compaction from './compaction-work.ts'
 import { all, type Database } from './database.ts'
 import * as history from './history-work.ts'
+import * as instance from './instance-work.ts'
 import * as past from './past-work.ts'
 import { hasTurn, readTurn } from './read-turn.ts'
 import * as turn from './turn-work.ts'
 
 /** The store over any database that runs work. */
 export function sqlStore(database: Database): Store {
+  const { dialect } = database
   return {
-    accept: (newTurn, deadline) => database.write(() => accept(newTurn, deadline)),
-    claim: (tenant, id, at, deadline) => database.write(() => turn.claim(tenant, id, at, deadline)),
-    endQueued: (tenant, record) => database.write(() => turn.endQueued(tenant, record)),
+    accept: (newTurn, deadline, line) => database.write(() => accept(newTurn, deadline, line)),
+    claim: (queued, at, deadline) => database.write(() => turn.claim(queued, at, deadline)),
+    endQueued: (queued, record) => database.write(() => turn.endQueued(queued, record)),
     hasTurn: (tenant, id) => database.read(() => hasTurn(tenant, id)),
     turn: (tenant, id) => database.read(() => readTurn(tenant, id)),
     commit: (claim, record, items) => database.write(() => turn.commit(claim, record, items)),
@@ -48,7 +50,13 @@ export function sqlStore(database: Database): Store {
     clear: (key, at) => database.write(() => history.clear(key, at)),
     scrub: () => database.scrub(),
     known: (tenant, idempotency, at) => database.read(() => knownTurn(tenant, idempotency, at)),
-    recover: (at) => database.write(() => turn.recover(at)),
+    join: (id, lease) => database.write(() => instance.join(dialect, id, lease)),
+    renew: (id, lease) => database.write(() => instance.renew(dialect, id, lease)),
+    leave: (id) => database.write(() => instance.leave(id)),
+    takeOver: (id, at) => database.write(() => instance.takeOver(dialect, id, at)),
+    unended: (id) => database.read(() => instance.unended(id)),
+    disown: (id, turns) => database.write(() => instance.disown(id, turns)),
+    requestCancel: (tenant, id, at) => database.write(() => instance.requestCancel(tenant, id, at)),
     ping: () =>
       database.read(function* () {
         yield* all('SELECT 1')

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { DaehwaError } from '../conversation/errors.ts'
 import { type Database, OpenError, type Work } from './database.ts'
+import * as dialects from './dialects.ts'
 
 /** `full`: a commit is on the disk before it resolves. `normal`: it survives a killed process, not a power cut. */
 export type Durability = 'full' | 'normal'
@@ -20,7 +21,8 @@ const levels = { full: 2, normal: 1 } as const
  * many small writes share one fsync; each is a savepoint of its own and fails alone.
  */
 export class SqliteDatabase implements Database {
-  readonly dialect = { clustered: 'WITHOUT ROWID', text: 'TEXT' }
+  readonly dialect = dialects.sqlite
+  readonly shared = false
   readonly #db: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
   #waiting: Waiting[] = []

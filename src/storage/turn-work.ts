@@ -1,36 +1,42 @@
-import { DaehwaError } from '../conversation/errors.ts'
 import { newId } from '../conversation/ids.ts'
-import type { Settings } from '../conversation/settings.ts'
-import type { Claim, NewItems, QueuedTurn } from '../conversation/store.ts'
+import type { Claim, NewItems, OwnTurn } from '../conversation/store.ts'
 import type { TurnRecord } from '../conversation/turn.ts'
 import { answerId, reasoningId } from '../conversation/turn-event.ts'
 import { type Claimed, toClaim } from './accept-turn.ts'
 import { lastActive, safeSum, stateColumns } from './conversation-row.ts'
-import { all, first, locked, run, type Work } from './database.ts'
+import { first, lock, locked, run, type Work } from './database.ts'
 import { before } from './statuses.ts'
 
+/** The conversation of a turn. */
+export const ofTurn =
+  'SELECT id FROM conversations WHERE tenant = ? AND id = (SELECT conversation FROM turns WHERE tenant = ? AND id = ?)'
+
 export function* claim(
-  tenant: string,
-  turnId: string,
+  { key: { tenant }, id, owner }: OwnTurn,
   at: number,
   deadline: number,
-): Work<Claim | undefined> {
-  yield* locked(
-    'SELECT id FROM conversations WHERE tenant = ? AND id = (SELECT conversation FROM turns WHERE tenant = ? AND id = ?)',
-    ...[tenant, tenant, turnId],
+): Work<Claim | 'wait' | 'gone'> {
+  const seen = yield* first<{ conversation: string; free: number }>(
+    `SELECT t.conversation, CASE WHEN ${isNext} THEN 1 ELSE 0 END AS free FROM turns t
+     WHERE t.tenant = ? AND t.id = ? AND t.owner = ? AND t.status IN (${before('claim')})`,
+    ...[owner, tenant, id, owner],
   )
+  if (seen === undefined) return 'gone'
+  if (seen.free === 0) return 'wait' // the many who look and must wait lock nothing
+  yield* lock('SELECT id FROM conversations WHERE tenant = ? AND id = ?', tenant, seen.conversation)
   const turn = yield* first<{ conversation: string }>(
-    `UPDATE turns SET status = 'in_progress', dispatched_at = ?, deadline_at = ?
-     WHERE tenant = ? AND id = ? AND status IN (${before('claim')}) RETURNING conversation`,
-    ...[at, deadline, tenant, turnId],
+    `UPDATE turns AS t SET status = 'in_progress', dispatched_at = ?, deadline_at = ?
+     WHERE t.tenant = ? AND t.id = ? AND t.owner = ? AND t.status IN (${before('claim')}) AND ${isNext}
+     RETURNING conversation`,
+    ...[at, deadline, tenant, id, owner, owner],
   )
-  if (turn === undefined) return undefined
+  if (turn === undefined) return 'wait' // another one was faster; the next look tells what became of this one
   const row = yield* first<Claimed>(
     `UPDATE conversations SET fence = fence + 1, active_turn = ?, updated_at = ${lastActive('?')}
      WHERE tenant = ? AND id = ? RETURNING fence, ${stateColumns}`,
-    ...[turnId, at, at, tenant, turn.conversation],
+    ...[id, at, at, tenant, turn.conversation],
   )
-  return row && toClaim(tenant, turnId, row)
+  return row === undefined ? 'gone' : toClaim(tenant, id, row)
 }
 
 export function* commit(claim: Claim, turn: TurnRecord, { answer, servedBy }: NewItems): Work<boolean> {
@@ -84,49 +90,27 @@ export function* commit(claim: Claim, turn: TurnRecord, { answer, servedBy }: Ne
 export function* end(claim: Claim, turn: TurnRecord): Work<void> {
   const released = yield* release(claim, turn.endedAt ?? null)
   if (released === undefined && (yield* isActive(claim))) return // another owner runs this very turn
-  yield* endTurn(claim.tenant, turn, before('fail'))
+  yield* endTurn(claim.tenant, turn, "'in_progress'")
 }
 
-export function* endQueued(tenant: string, turn: TurnRecord): Work<void> {
-  yield* endTurn(tenant, turn, "'queued'")
+export function* endQueued({ key: { tenant }, id, owner }: OwnTurn, record: TurnRecord): Work<boolean> {
+  yield* lock(ofTurn, tenant, tenant, id)
+  const mine = yield* first<{ id: string }>(
+    "SELECT id FROM turns WHERE tenant = ? AND id = ? AND owner = ? AND status = 'queued'",
+    ...[tenant, id, owner],
+  )
+  if (mine !== undefined) yield* endTurn(tenant, { ...record, id }, "'queued'")
+  return mine !== undefined
 }
 
-export function* recover(at: number): Work<QueuedTurn[]> {
-  // The one place that asks for all tenants: the process has just started, and what was running is nobody's.
-  const cut = yield* all<{ tenant: string; id: string; conversation: string }>(
-    "SELECT tenant, id, conversation FROM turns WHERE status = 'in_progress'",
-  )
-  for (const { tenant, id, conversation } of cut) {
-    const error = DaehwaError.of('server_restarted')
-    yield* run(
-      'UPDATE conversations SET active_turn = NULL WHERE tenant = ? AND id = ? AND active_turn = ?',
-      ...[tenant, conversation, id],
-    )
-    yield* endTurn(
-      tenant,
-      { id, status: 'failed', error, text: '', reasoning: '', pieces: [], endedAt: at },
-      before('fail'),
-    )
-  }
-  yield* run('UPDATE conversations SET compacting_until = NULL WHERE compacting_until IS NOT NULL')
-  const queued = yield* all<QueuedRow>(
-    `SELECT t.tenant, t.id, c.client_name, t.model, t.instructions, t.settings, t.input, t.input_tokens,
-       t.input_counted, t.created_at
-     FROM turns t JOIN conversations c ON c.tenant = t.tenant AND c.id = t.conversation
-     WHERE t.status = 'queued' ORDER BY t.place`,
-  )
-  return queued.map((row) => ({
-    id: row.id,
-    key: { tenant: row.tenant, client: row.client_name },
-    input: { json: row.input, tokens: row.input_tokens, counted: row.input_counted === 1 },
-    model: row.model,
-    settings: {
-      ...(JSON.parse(row.settings ?? '{}') as Settings),
-      ...(row.instructions !== null && { instructions: row.instructions }),
-    },
-    at: row.created_at,
-  }))
-}
+/**
+ * Whether the turn `t` may run now, for its owner (`?`): none waits before it, and none runs, unless it is one of the
+ * owner's own, who looks after the order of those by itself.
+ */
+const isNext = `NOT EXISTS (SELECT 1 FROM turns q WHERE q.tenant = t.tenant AND q.conversation = t.conversation
+    AND q.status IN (${before('cancel')}) AND q.status = 'queued' AND q.place < t.place)
+  AND NOT EXISTS (SELECT 1 FROM conversations c JOIN turns r ON r.tenant = c.tenant AND r.id = c.active_turn
+    WHERE c.tenant = t.tenant AND c.id = t.conversation AND (r.owner IS NULL OR r.owner <> ?))`
 
 type Ending = Pick<TurnRecord, 'id' | 'status' | 'error' | 'text' | 'reasoning' | 'pieces' | 'endedAt'>
 
@@ -148,19 +132,6 @@ function* endTurn(tenant: string, turn: Ending, from: string): Work<void> {
     ],
     ...[tenant, turn.id],
   )
-}
-
-interface QueuedRow {
-  readonly tenant: string
-  readonly id: string
-  readonly client_name: string
-  readonly model: string
-  readonly instructions: string | null
-  readonly settings: string | null
-  readonly input: string
-  readonly input_tokens: number
-  readonly input_counted: number
-  readonly created_at: number
 }
 
 function* isActive({ tenant, conversation, turnId }: Claim): Work<boolean> {

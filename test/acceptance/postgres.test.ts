@@ -10,12 +10,13 @@ import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
 
 const postgres = postgresForTests()
 
-async function start() {
+async function start(more: Readonly<Record<string, string>> = {}) {
   const upstream = await startTranscriptUpstream()
   const env = {
     OPENAI_BASE_URL: upstream.baseUrl,
     DATABASE_URL: await postgres.newDatabase(),
     DAEHWA_CONTEXT_WINDOW: '1000000', // so that every answer tells of all that came before it
+    ...more,
   }
   return { upstream, env, server: await startServer({ env }) }
 }
@@ -43,7 +44,7 @@ it('six messages survive kill -9 in Postgres, in order and with their times, and
 })
 
 it('one Idempotency-Key is one message across kill -9 over Postgres', async () => {
-  const { server, env, upstream } = await start()
+  const { server, env, upstream } = await start({ DAEHWA_LEASE_MS: '4000' })
   const keyed = (url: string) => clientOf(url, { 'idempotency-key': 'key-1' })
   upstream.faults.push({ delay: 200 })
   const all = await Promise.all(Array.from({ length: 20 }, () => keyed(server.url).query('민수', 'once')))
@@ -59,6 +60,8 @@ it('one Idempotency-Key is one message across kill -9 over Postgres', async () =
   const later = await keyed(url).query('민수', 'once')
   expect([later.text, later.headers.get('idempotency-replayed')]).toEqual([all[0]?.text, 'true'])
   expect((await keyed(url).query('민수', 'another')).status).toBe(422)
+  const statusOf = async () => (await clientOf(url).send('GET', `/turns/${cut.body.id}`)).body.status
+  await expect.poll(statusOf, { timeout: 10_000 }).toBe('failed') // when the lease of the dead one is over
   const again = await clientOf(url, { 'idempotency-key': 'key-2' }).query('민수', 'cut', { background: true })
   expect(again.body.id).toBe(cut.body.id)
   await expect.poll(async () => (await clientOf(url).history('민수')).body.length).toBe(4)
@@ -84,7 +87,8 @@ async function work(
 }
 
 it('promise 3: Postgres is stopped and started under load: 200 or 503, and what was answered is there once', async () => {
-  const { server, upstream } = await start()
+  const whole = { DAEHWA_CONTEXT_WINDOW: '1000000' } // nothing is left out: the checker compares whole contexts
+  const { server, upstream } = await start(whole)
   const names = Array.from({ length: 6 }, (_, n) => `client ${n}`)
   const told = new Map(names.map((name) => [name, [] as Operation[]]))
   const done = new AbortController()

@@ -142,21 +142,26 @@ async function swapped<A, B>(first: Promise<A>, second: Promise<B>): Promise<rea
 /** Does to one conversation all that can be done to it, while others do the same. */
 async function churn(store: Store, key: NewTurn['key'], seed: number): Promise<void> {
   for (let step = 0; step < 10; step++) {
-    const claim = await begin(store, turn(key, 'q'))
+    const asked = await store.accept(turn(key, 'q'), 9)
+    const state = (await store.settings(key)).client?.state
+    if (asked.existing || state === undefined) continue
+    const { claim = { ...state, turnId: asked.turnId, fence: 0 } } = asked // others may wait before it
     const waiting = turn(key, 'waiting')
     await Promise.all([commit(store, claim, answer('a')), store.accept(waiting, undefined)])
     const entries = await historyOf(store, key)
     const past = await store.itemsFrom({ ...claim, nextSeq: claim.nextSeq + 100 }, 0)
     const counts = past.map(({ seq, position }) => ({ seq, position, tokens: 1 }))
-    const next = store.claim(key.tenant, waiting.id, 3, 9)
+    const next = store.claim(waiting, 3, 9)
     await Promise.all([
       store.keepCounts(claim, step % 2 === 0 ? counts : counts.toReversed()),
       ...(entries[0] === undefined ? [] : [store.pin(key, entries[0].id, step % 2 === 0)]),
       store.updateClient(key, { metadata: { [`${seed}`]: `${step}` } }, step),
       step % 3 === 0
         ? store.clear(key, step)
-        : store.endQueued(key.tenant, failure(waiting.id, 'internal_error')),
-      next.then((claimed) => claimed && store.end(claimed, failure(waiting.id, 'upstream_error'))),
+        : store.endQueued(waiting, failure(waiting.id, 'internal_error')),
+      next.then(async (got) => {
+        if (typeof got === 'object') await store.end(got, failure(waiting.id, 'upstream_error'))
+      }),
     ])
   }
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as wait } from 'node:timers/promises'
 import { expect } from 'vitest'
 import type { ConversationKey } from '../../src/conversation/conversation.ts'
 import type { ErrorCode } from '../../src/conversation/errors.ts'
@@ -17,6 +18,7 @@ let made = 0
 export const turn = (key: ConversationKey, input: string, at = 1): NewTurn => ({
   id: `resp_${String(made++).padStart(12, '0')}_${randomUUID()}`,
   key,
+  owner: 'here',
   input: { json: JSON.stringify({ role: 'user', content: input }), tokens: input.length, counted: true },
   model: 'model',
   settings: made % 2 === 0 ? { instructions: 'be brief', temperature: 0.5, stop: ['.'] } : {},
@@ -36,11 +38,20 @@ export const answer = (text: string, endedAt = 2): Answer => ({
   usage: { input_tokens: 1, output_tokens: 2, total_tokens: 3 },
 })
 
-/** Accepts a turn that waits for nobody. */
+/** The tenant of another, who asks for a turn that is not theirs. */
+export const ofAnother = (one: NewTurn): NewTurn => ({ ...one, key: { ...one.key, tenant: 'another' } })
+
+/** Accepts a turn that waits for nobody but those that are accepted at the same moment. */
 export async function begin(store: Store, newTurn: NewTurn): Promise<Claim> {
   const accepted = await store.accept(newTurn, 9)
-  if (accepted.existing || accepted.claim === undefined) throw new Error('not claimed')
-  return accepted.claim
+  if (accepted.existing) throw new Error('not accepted')
+  if (accepted.claim !== undefined) return accepted.claim
+  for (;;) {
+    const claim = await store.claim(newTurn, newTurn.at, 9)
+    if (claim === 'gone') throw new Error('ended before it was claimed')
+    if (claim !== 'wait') return claim
+    await wait(2)
+  }
 }
 
 export function commit(

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import type { ConversationKey } from '../../src/conversation/conversation.ts'
-import type { Claim, Store } from '../../src/conversation/store.ts'
+import type { Claim, NewTurn, Store } from '../../src/conversation/store.ts'
 import { historyOf } from '../support/history-of.ts'
 import { clientContract } from './client-contract.ts'
+import { instanceContract } from './instance-contract.ts'
 import { raceContract } from './race-contract.ts'
-import { answer, begin, commit, contents, failure, finish, someone, turn } from './samples.ts'
+import { answer, begin, commit, contents, failure, finish, ofAnother, someone, turn } from './samples.ts'
 import { turnContract } from './turn-contract.ts'
 
 /** What a database must let the suite do to it. */
@@ -186,7 +187,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       await store.accept(waiting, undefined)
       expect(await store.clear(key, 5)).toMatchObject({ messages: 2, turns: [running.turnId, waiting.id] })
       expect(await commit(store, running, answer('ghost'))).toBe(false)
-      expect(await store.claim(key.tenant, waiting.id, 6, 9)).toBeUndefined()
+      expect(await store.claim(waiting, 6, 9)).toBe('gone')
       expect(await historyOf(store, key)).toEqual([])
       expect(await store.turnsBefore(running, running.nextSeq, 64)).toEqual([])
       expect(await store.itemsFrom(running, 0)).toEqual([])
@@ -202,12 +203,15 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       await store.accept(waiting, undefined)
       await store.accept(other, undefined)
       const running = await begin(store, turn(someone(), 'running'))
-      await store.endQueued('another', failure(other.id, 'storage_full'))
-      await store.endQueued(waiting.key.tenant, failure(waiting.id, 'storage_full'))
-      await store.endQueued(running.tenant, failure(running.turnId, 'storage_full'))
-      expect(await store.claim(waiting.key.tenant, waiting.id, 4, 9)).toBeUndefined()
+      const end = (one: NewTurn) => store.endQueued(one, failure(one.id, 'storage_full'))
+      expect(await end(ofAnother(other))).toBe(false)
+      expect(await end({ ...other, owner: 'there' })).toBe(false)
+      expect(await end(waiting)).toBe(true)
+      expect(await end(waiting)).toBe(false)
+      expect(await end({ ...waiting, id: running.turnId })).toBe(false)
+      expect(await store.claim(waiting, 4, 9)).toBe('gone')
       expect(await commit(store, running, answer('still'))).toBe(true)
-      expect((await (await reopen()).recover(5)).map(({ id }) => id)).toEqual([other.id])
+      expect((await (await reopen()).takeOver('new', 5)).map(({ id }) => id)).toContain(other.id)
     })
 
     it('gives a history in pages that stay small, however large its messages are', async () => {
@@ -229,9 +233,10 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const { store } = await open()
       const waiting = turn(someone(), 'waiting')
       await store.accept(waiting, undefined)
-      expect(await store.claim('another', waiting.id, 2, 9)).toBeUndefined()
-      const claims = await Promise.all([1, 2].map(() => store.claim(waiting.key.tenant, waiting.id, 2, 9)))
-      expect(claims.filter((claim) => claim !== undefined)).toHaveLength(1)
+      expect(await store.claim(ofAnother(waiting), 2, 9)).toBe('gone')
+      const claims = await Promise.all([1, 2].map(() => store.claim(waiting, 2, 9)))
+      expect(claims.filter((claim) => typeof claim === 'object')).toHaveLength(1)
+      expect(await store.claim(waiting, 2, 9)).toBe('gone')
     })
 
     it('has everything after it is opened again, and says what was cut off', async () => {
@@ -243,21 +248,18 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       const waiting = [turn(key, 'first'), turn(key, 'second')]
       for (const one of waiting) await store.accept(one, undefined)
       const again = await reopen()
-      const found = (await again.recover(5)).filter(({ key: { tenant } }) => tenant === key.tenant)
+      const found = (await again.takeOver('new', 5)).filter(({ key: { tenant } }) => tenant === key.tenant)
       expect(found).toEqual(
         waiting.map(({ id, input, model, settings, at }) => ({
-          id,
-          key,
-          input,
-          model,
-          settings,
-          at,
+          ...{ id, key, input, model, settings, at, owner: 'new' },
+          place: expect.any(String),
         })),
       )
       expect(await commit(again, running, answer('ghost'))).toBe(false)
       expect(contents(await historyOf(again, key))).toEqual(['q', 'a'])
       expect(await modelOf(again, key)).toBe('chosen')
-      const claim = await again.claim(key.tenant, waiting[0]?.id ?? '', 6, 9)
+      const [next] = found
+      const claim = next && (await again.claim(next, 6, 9))
       expect(await commit(again, claim as Claim, answer('at last'))).toBe(true)
       expect(contents(await historyOf(again, key))).toEqual(['q', 'a', 'first', 'at last'])
     })
@@ -309,6 +311,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     turnContract(open)
     clientContract(open)
     raceContract(open)
+    instanceContract(open)
 
     it('answers a ping', async () => {
       await expect((await open()).store.ping()).resolves.toBeUndefined()

@@ -15,7 +15,7 @@ export function turnContract(open: () => Promise<StoreUnderTest>): void {
     await store.accept(waiting, undefined)
     expect(await store.turn(key.tenant, waiting.id)).toEqual({ ...recordOf(waiting) })
     expect(await store.turn('another', waiting.id)).toBeUndefined()
-    const claim = (await store.claim(key.tenant, waiting.id, 8, 9)) as Claim
+    const claim = (await store.claim(waiting, 8, 9)) as Claim
     expect(await store.turn(key.tenant, waiting.id)).toMatchObject({ status: 'in_progress', startedAt: 8 })
     await commit(store, claim, { ...answer('answer', 10), pieces: [4, 2] })
     expect(await store.turn(key.tenant, waiting.id)).toEqual({
@@ -109,7 +109,7 @@ export function turnContract(open: () => Promise<StoreUnderTest>): void {
     const waiting = turn(key, 'waiting')
     await store.accept(waiting, undefined)
     await store.accept(keyed(key), undefined)
-    const queued = (await (await reopen()).recover(5)).filter((one) => one.key.tenant === key.tenant)
+    const queued = (await (await reopen()).takeOver('new', 5)).filter((one) => one.key.tenant === key.tenant)
     expect(queued.map(({ id }) => id)).toEqual([waiting.id, first.turnId])
   })
 }

@@ -20,37 +20,55 @@ it('lets one in at a time, in the order they came', async () => {
   expect(lanes.size).toBe(0)
 })
 
-it('lets one who comes next pass those who wait', async () => {
+it('lets one who ranks before them pass those who wait, and those without a rank come last', async () => {
   const lanes = new Lanes()
-  const [first, second] = [lanes.enter('a', 64), lanes.enter('a', 64)]
-  const next = lanes.enter('a', 64, true)
-  first.leave()
-  await next.ready
-  const order: string[] = []
-  void second.ready.then(() => order.push('second'))
-  await null
-  expect(order).toEqual([])
+  const [first, unranked, second, next] = Array.from({ length: 4 }, () => lanes.enter('a', 64))
+  second?.rank('b')
+  next?.rank('a')
+  first?.leave()
+  await next?.ready
+  expect([unranked, second, next].map((place) => place?.inside)).toEqual([false, false, true])
+  next?.leave()
+  expect(second?.inside).toBe(true)
+  second?.leave()
+  expect(unranked?.inside).toBe(true)
 })
 
-it('interrupts whoever is inside, also when that is known only later, and never oneself', () => {
+it('lets whoever is inside step aside for one who ranks before them, and come back', async () => {
   const lanes = new Lanes()
-  const [inside, other] = [lanes.enter('a', 64), lanes.enter('a', 64, true)]
-  let interrupted = 0
-  inside.interruptOther()
-  inside.onInterrupt(() => interrupted++)
-  expect(interrupted).toBe(0)
-  other.interruptOther()
-  expect(interrupted).toBe(1)
-  const early = lanes.enter('b', 64)
-  lanes.enter('b', 64, true).interruptOther()
-  early.onInterrupt(() => interrupted++)
-  expect(interrupted).toBe(2)
+  const [later, earlier, last] = Array.from({ length: 3 }, () => lanes.enter('a', 64))
+  later?.rank('b')
+  last?.rank('c')
+  later?.stepAside()
+  expect(later?.inside).toBe(true)
+  earlier?.rank('a')
+  later?.stepAside()
+  await earlier?.ready
+  expect([later, earlier].map((place) => place?.inside)).toEqual([false, true])
+  earlier?.leave()
+  await later?.ready
+  expect([later, last].map((place) => place?.inside)).toEqual([true, false])
+})
+
+it('lets each rank when all before it have, or have left', async () => {
+  const lanes = new Lanes()
+  const places = Array.from({ length: 3 }, () => lanes.enter('a', 64))
+  const may: number[] = []
+  for (const [n, place] of places.entries()) void place.mayRank.then(() => may.push(n))
+  await wait(5)
+  expect(may).toEqual([0])
+  places[1]?.rank('b')
+  await wait(5)
+  expect(may).toEqual([0])
+  places[0]?.leave()
+  await wait(5)
+  expect(may).toEqual([0, 1, 2])
 })
 
 it('keeps other lanes free', async () => {
   const lanes = new Lanes()
   lanes.enter('a', 64)
-  expect(lanes.enter('b', 64).first).toBe(true)
+  expect(lanes.enter('b', 64).inside).toBe(true)
 })
 
 it('refuses whoever comes when the lane is full, and takes the next when it is not', async () => {
@@ -58,7 +76,7 @@ it('refuses whoever comes when the lane is full, and takes the next when it is n
   const places = [lanes.enter('a', 2), lanes.enter('a', 2), lanes.enter('a', 2)]
   expect(() => lanes.enter('a', 2)).toThrow('2 messages of this conversation are waiting')
   places[0]?.leave()
-  expect(lanes.enter('a', 2).first).toBe(false)
+  expect(lanes.enter('a', 2).inside).toBe(false)
 })
 
 it('passes over one that left while it was waiting', async () => {

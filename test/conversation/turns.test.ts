@@ -91,7 +91,7 @@ it('gives what runs its time to finish, and then ends it and all that waits', as
     expect(result).toMatchObject({ status: 'rejected', reason: { code: 'server_shutting_down' } })
   }
   await expect(ask(turns, { key, input: 'new' })).rejects.toMatchObject({ code: 'server_shutting_down' })
-  expect(await store.recover(1)).toEqual([])
+  expect(await store.takeOver('next', 1)).toEqual([])
   expect(await historyOf(store, key)).toEqual([])
 })
 
@@ -105,7 +105,7 @@ it('ends a turn as failed, and frees the conversation, when something fails that
   await expect(ask(turns, { key, input: 'first' })).rejects.toMatchObject({ code: 'internal_error' })
   expect(await ask(turns, { key, input: 'second' })).toBe('fine')
   expect((await historyOf(store, key)).map(({ content }) => content)).toEqual(['second', 'fine'])
-  expect(await store.recover(1)).toEqual([])
+  expect(await store.takeOver('next', 1)).toEqual([])
 })
 
 it('does not run later what failed because it could not be claimed', async () => {
@@ -125,7 +125,7 @@ it('does not run later what failed because it could not be claimed', async () =>
   broken = false
   await wait(1_100)
   await turns.drain(1_000)
-  expect(await store.recover(1)).toEqual([])
+  expect(await store.takeOver('next', 1)).toEqual([])
 })
 
 it('fails a turn that waited through a restart and no longer fits its model, and goes on with the next', async () => {
@@ -135,16 +135,16 @@ it('fails a turn that waited through a restart and no longer fits its model, and
     tokens,
     counted: true,
   })
-  const waiting = { key, model: 'm', settings: {}, idempotency: undefined, at: 1 }
+  const waiting = { key, owner: 'gone', model: 'm', settings: {}, idempotency: undefined, at: 1 }
   await store.accept({ ...waiting, id: 'resp_1', input: input('too long', 1_000_000) }, undefined)
   await store.accept({ ...waiting, id: 'resp_2', input: input('fits', 10) }, undefined)
   const turns = turnsOver(store, () => say('answer'))
-  await turns.recover()
+  turns.resume(await store.takeOver('here', 1))
   await expect
     .poll(async () => (await historyOf(store, key)).map(({ content }) => content))
     .toEqual(['fits', 'answer'])
   await turns.drain(1_000)
-  expect(await store.recover(1)).toEqual([])
+  expect(await store.takeOver('next', 1)).toEqual([])
 })
 
 it('stops a turn that is cleared in the very moment in which it is claimed', async () => {

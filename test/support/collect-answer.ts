@@ -6,7 +6,9 @@ import type { ModelEvent } from '../../src/conversation/ports.ts'
 export async function collectAnswer(events: AsyncIterable<ModelEvent>) {
   const key = { tenant: 'default', client: 'a' }
   const input = { json: '', tokens: 0, counted: true }
-  const live = new LiveTurn(recordOf({ id: 'resp_1', key, input, model: 'm', settings: {}, at: 0 }))
+  const live = new LiveTurn(
+    recordOf({ id: 'resp_1', owner: 'here', key, input, model: 'm', settings: {}, at: 0 }),
+  )
   let reasoning = ''
   for await (const event of events) {
     if (event.type === 'reasoning') {

@@ -26,6 +26,6 @@ export function domainOver({ store, upstreams, catalog = oneUpstream, countToken
   return {
     ...basics,
     ...{ compactor: new Compactor(basics), calibration: new Calibration(), summaryModel: undefined },
-    ...{ turnTimeout: 60_000, maxWaiting: 64 },
+    ...{ turnTimeout: 60_000, maxWaiting: 64, shared: false, instance: () => 'here' },
   }
 }

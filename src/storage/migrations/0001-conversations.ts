@@ -1,4 +1,4 @@
-import type { Dialect } from '../database.ts'
+import type { Dialect } from '../dialects.ts'
 
 /**
  * Conversations, their turns and their items. The tenant leads every key. Times are Unix milliseconds.

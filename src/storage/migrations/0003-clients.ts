@@ -1,4 +1,4 @@
-import type { Dialect } from '../database.ts'
+import type { Dialect } from '../dialects.ts'
 
 /**
  * Settings of clients, of single turns, and of a tenant's clients by default, as JSON; and contexts that are more than the

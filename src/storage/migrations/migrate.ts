@@ -1,12 +1,14 @@
-import { all, type Database, type Dialect, first, type Work } from '../database.ts'
+import { all, type Database, first, type Work } from '../database.ts'
+import type { Dialect } from '../dialects.ts'
 import { conversations } from './0001-conversations.ts'
 import { lazyCounts } from './0002-lazy-counts.ts'
 import { clients } from './0003-clients.ts'
 import { safeCounts } from './0004-safe-counts.ts'
 import { erasedTurns } from './0005-erased-turns.ts'
+import { instances } from './0006-instances.ts'
 
 /** Every change of the schema, oldest first. One that has been released is never edited. */
-const migrations = [conversations, lazyCounts, clients, safeCounts, erasedTurns]
+const migrations = [conversations, lazyCounts, clients, safeCounts, erasedTurns, instances]
 
 /**
  * Brings the schema up to date, each step in a transaction of its own; of several processes that start at once each

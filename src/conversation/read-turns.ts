@@ -1,0 +1,53 @@
+import type { Elsewhere } from './elsewhere.ts'
+import { DaehwaError } from './errors.ts'
+import { endedTurn, type Followable } from './follow-turn.ts'
+import type { Now } from './ports.ts'
+import { SharedTurns } from './shared-turns.ts'
+import type { Store } from './store.ts'
+import { isEnded, type TurnRecord } from './turn.ts'
+import type { Visits } from './visits.ts'
+
+interface TurnReaderDeps {
+  readonly store: Store
+  readonly now: Now
+  /** Whether turns may run on other instances. */
+  readonly shared: boolean
+}
+
+/** Finds turns by their ids, wherever they run, and stops them. */
+export class TurnReader {
+  readonly #deps: TurnReaderDeps
+  readonly #visits: Visits
+  readonly #elsewhere: Elsewhere
+  readonly #shared = new SharedTurns()
+
+  constructor(deps: TurnReaderDeps, visits: Visits, elsewhere: Elsewhere) {
+    this.#deps = deps
+    this.#visits = visits
+    this.#elsewhere = elsewhere
+  }
+
+  /** A turn of this tenant, running or ended. @throws DaehwaError `not_found` */
+  async find(tenant: string, id: string): Promise<Followable> {
+    const visit = this.#visits.of(tenant, id)
+    if (visit !== undefined) return visit.live
+    const { store, shared } = this.#deps
+    return this.#shared.read(`${tenant}\0${id}`, async () => {
+      const record = await store.turn(tenant, id)
+      if (record === undefined) throw DaehwaError.of('not_found', { what: 'such turn' })
+      if (shared && !isEnded(record.status)) return this.#elsewhere.follow(tenant, record)
+      return endedTurn(record, () => store.hasTurn(tenant, id))
+    })
+  }
+
+  /** Stops a turn, waiting or running; one that has ended stays as it is. Resolves when it has ended. */
+  async cancel(tenant: string, id: string): Promise<TurnRecord> {
+    const turn = await this.find(tenant, id)
+    const visit = this.#visits.of(tenant, id)
+    if (visit !== undefined) visit.abort.abort(DaehwaError.of('turn_cancelled'))
+    else if (!isEnded(turn.record.status)) {
+      await this.#deps.store.requestCancel(tenant, id, this.#deps.now())
+    }
+    return turn.ended
+  }
+}

@@ -1,0 +1,64 @@
+import { DaehwaError } from './errors.ts'
+import type { LiveTurn } from './live-turn.ts'
+import type { Store } from './store.ts'
+
+/** A turn that was just accepted is not known yet: it must be missing so many looks in a row. */
+const strayAfter = 5
+
+/** A turn on its way through its lane. */
+export interface Visit {
+  readonly tenant: string
+  readonly abort: AbortController
+  readonly live: LiveTurn
+}
+
+/** Every turn that has not ended here, waiting ones too, by id. */
+export class Visits {
+  readonly #visits = new Map<string, Visit>()
+  /** How often a turn was seen that is not among them. */
+  #strays = new Map<string, number>()
+
+  add(id: string, visit: Visit): void {
+    this.#visits.set(id, visit)
+  }
+
+  /** A retry with the same key may have begun the same turn anew in the meantime: that one stays. */
+  delete(id: string, visit: Visit): void {
+    if (this.#visits.get(id) === visit) this.#visits.delete(id)
+  }
+
+  of(tenant: string, id: string): Visit | undefined {
+    const visit = this.#visits.get(id)
+    return visit?.tenant === tenant ? visit : undefined
+  }
+
+  abort(ids: readonly string[], error: DaehwaError): void {
+    for (const id of ids) this.#visits.get(id)?.abort.abort(error)
+  }
+
+  abortAll(error: () => DaehwaError): void {
+    for (const { abort } of this.#visits.values()) abort.abort(error())
+  }
+
+  /**
+   * Stops what other instances have ended, or were asked to cancel, and gives away what this one does not know of: when
+   * the answer to a write was lost, a turn may be its own without its knowledge, and nobody would ever run it.
+   */
+  async watch(store: Store, instance: string): Promise<void> {
+    const visits = [...this.#visits]
+    const unended = await store.unended(instance)
+    const cancelled = new Map(unended.map((turn) => [turn.id, turn.cancelled]))
+    for (const [id, { tenant, abort }] of visits) {
+      if (abort.signal.aborted || !this.#visits.has(id)) continue
+      if (cancelled.get(id) === true) abort.abort(DaehwaError.of('turn_cancelled'))
+      if (cancelled.has(id)) continue
+      const kept = await store.turn(tenant, id)
+      if (kept === undefined) abort.abort(DaehwaError.of('history_deleted'))
+      else if (kept.error !== undefined) abort.abort(DaehwaError.restore(kept.error))
+    }
+    const strays = unended.filter(({ id }) => !this.#visits.has(id))
+    this.#strays = new Map(strays.map(({ id }) => [id, (this.#strays.get(id) ?? 0) + 1]))
+    const given = strays.filter(({ id }) => (this.#strays.get(id) ?? 0) >= strayAfter)
+    if (given.length > 0) await store.disown(instance, given)
+  }
+}

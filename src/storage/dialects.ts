@@ -1,0 +1,21 @@
+/** The few words in which the databases differ. */
+export interface Dialect {
+  /** Put behind a table that is to lie sorted by its primary key. */
+  readonly clustered: string
+  /** The type of a text that sorts by its bytes. */
+  readonly text: string
+  /** Unix milliseconds by the clock of the database. */
+  readonly now: string
+}
+
+export const sqlite: Dialect = {
+  clustered: 'WITHOUT ROWID',
+  text: 'TEXT',
+  now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+}
+
+export const postgres: Dialect = {
+  clustered: '',
+  text: 'TEXT COLLATE "C"',
+  now: '(extract(epoch FROM clock_timestamp()) * 1000)::bigint',
+}

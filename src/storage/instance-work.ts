@@ -1,0 +1,149 @@
+import { DaehwaError } from '../conversation/errors.ts'
+import type { TakenTurn, WatchedTurn } from '../conversation/instance-store.ts'
+import type { Settings } from '../conversation/settings.ts'
+import { all, first, lock, run, type Work } from './database.ts'
+import type { Dialect } from './dialects.ts'
+import { before } from './statuses.ts'
+import { ofTurn } from './turn-work.ts'
+
+/** What has not ended. Written as the indexes write it, which SQLite compares word for word. */
+const open = `status IN (${before('cancel')})`
+const orphaned = '(owner IS NULL OR owner NOT IN (SELECT id FROM instances))'
+
+export function* join({ now }: Dialect, instance: string, lease: number): Work<void> {
+  yield* run(
+    `INSERT INTO instances (id, lease_until) VALUES (?, ${now} + ?)
+     ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until`,
+    ...[instance, lease],
+  )
+}
+
+export function* renew({ now }: Dialect, instance: string, lease: number): Work<boolean> {
+  const row = yield* first<{ id: string }>(
+    `UPDATE instances SET lease_until = ${now} + ? WHERE id = ? RETURNING id`,
+    ...[lease, instance],
+  )
+  return row !== undefined
+}
+
+export function* leave(instance: string): Work<void> {
+  yield* run('DELETE FROM instances WHERE id = ?', instance)
+}
+
+/** What nobody but the dead could have left behind: whoever has the database alone begins with this. */
+export function* forgetOthers(): Work<void> {
+  yield* run('DELETE FROM instances')
+  yield* run('UPDATE conversations SET compacting_until = NULL WHERE compacting_until IS NOT NULL')
+}
+
+/**
+ * Several may do this at once: each conversation is locked, in one order, and every statement asks again whether the
+ * turn is still an orphan. None of them waits for another but the first and the last.
+ */
+export function* takeOver({ now }: Dialect, instance: string, at: number): Work<TakenTurn[]> {
+  yield* run(`DELETE FROM instances WHERE lease_until <= ${now}`)
+  const orphans = yield* all<Orphan>(
+    `SELECT tenant, conversation, id, status FROM turns WHERE ${open} AND ${orphaned} ORDER BY tenant, conversation`,
+  )
+  if (orphans.length === 0) return []
+  const { code, message } = DaehwaError.of('server_restarted')
+  for (const { tenant, conversation, id, status } of orphans) {
+    yield* lock('SELECT id FROM conversations WHERE tenant = ? AND id = ?', tenant, conversation)
+    if (status === 'queued') {
+      yield* run(
+        `UPDATE turns SET owner = ? WHERE tenant = ? AND id = ? AND status = 'queued' AND ${orphaned}`,
+        ...[instance, tenant, id],
+      )
+      continue
+    }
+    yield* run(
+      `UPDATE turns SET status = 'failed', error_code = ?, error_message = ?, output = '', pieces = '', ended_at = ?,
+         input = NULL, instructions = NULL, settings = NULL
+       WHERE tenant = ? AND id = ? AND status = 'in_progress' AND ${orphaned}`,
+      ...[code, message, at, tenant, id],
+    )
+    yield* run(
+      `UPDATE conversations SET active_turn = NULL, fence = fence + 1 WHERE tenant = ? AND id = ? AND active_turn = ?
+         AND EXISTS (SELECT 1 FROM turns WHERE tenant = ? AND id = ? AND status = 'failed')`,
+      ...[tenant, conversation, id, tenant, id],
+    )
+  }
+  const taken = yield* all<QueuedRow>(
+    `SELECT t.tenant, t.id, t.owner, t.place, c.client_name, t.model, t.instructions, t.settings, t.input, t.input_tokens,
+       t.input_counted, t.created_at
+     FROM turns t JOIN conversations c ON c.tenant = t.tenant AND c.id = t.conversation
+     WHERE t.owner = ? AND t.${open} AND t.status = 'queued' ORDER BY t.place`,
+    instance,
+  )
+  const wereOrphans = new Set(orphans.map(({ id }) => id))
+  return taken.filter(({ id }) => wereOrphans.has(id)).map(toTaken)
+}
+
+export function* unended(instance: string): Work<WatchedTurn[]> {
+  const rows = yield* all<{ tenant: string; id: string; cancel_requested: number }>(
+    `SELECT tenant, id, cancel_requested FROM turns WHERE owner = ? AND ${open}`,
+    instance,
+  )
+  return rows.map(({ cancel_requested, ...turn }) => ({ ...turn, cancelled: cancel_requested === 1 }))
+}
+
+export function* disown(instance: string, turns: readonly WatchedTurn[]): Work<void> {
+  for (const { tenant, id } of turns) {
+    yield* lock(ofTurn, tenant, tenant, id)
+    yield* run(
+      `UPDATE turns SET owner = NULL WHERE tenant = ? AND id = ? AND owner = ? AND ${open}`,
+      ...[tenant, id, instance],
+    )
+  }
+}
+
+export function* requestCancel(tenant: string, turnId: string, at: number): Work<void> {
+  yield* lock(ofTurn, tenant, tenant, turnId)
+  const { code, message } = DaehwaError.of('turn_cancelled')
+  yield* run(
+    `UPDATE turns SET status = 'cancelled', error_code = ?, error_message = ?, output = '', pieces = '', ended_at = ?,
+       input = NULL, instructions = NULL, settings = NULL
+     WHERE tenant = ? AND id = ? AND status = 'queued'`,
+    ...[code, message, at, tenant, turnId],
+  )
+  yield* run(
+    "UPDATE turns SET cancel_requested = 1 WHERE tenant = ? AND id = ? AND status = 'in_progress'",
+    ...[tenant, turnId],
+  )
+}
+
+interface Orphan {
+  readonly tenant: string
+  readonly conversation: string
+  readonly id: string
+  readonly status: 'queued' | 'in_progress'
+}
+
+interface QueuedRow {
+  readonly tenant: string
+  readonly id: string
+  readonly owner: string
+  readonly place: string
+  readonly client_name: string
+  readonly model: string
+  readonly instructions: string | null
+  readonly settings: string | null
+  readonly input: string
+  readonly input_tokens: number
+  readonly input_counted: number
+  readonly created_at: number
+}
+
+const toTaken = (row: QueuedRow): TakenTurn => ({
+  id: row.id,
+  owner: row.owner,
+  place: row.place,
+  key: { tenant: row.tenant, client: row.client_name },
+  input: { json: row.input, tokens: row.input_tokens, counted: row.input_counted === 1 },
+  model: row.model,
+  settings: {
+    ...(JSON.parse(row.settings ?? '{}') as Settings),
+    ...(row.instructions !== null && { instructions: row.instructions }),
+  },
+  at: row.created_at,
+})
