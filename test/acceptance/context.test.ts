@@ -113,7 +113,7 @@ describe('what the model is sent', () => {
     const reply = await client.query('민수', 'word '.repeat(500))
     expect(reply.status).toBe(400)
     expect(reply.body.code).toBe('context_length_exceeded')
-    expect(reply.body.error).toMatch(/needs 50\d tokens and 'transcript' has room for 381\./)
+    expect(reply.body.error).toMatch(/needs 50\d tokens, and 'transcript' has room for 381\./)
     expect(upstream.journal).toEqual([])
     expect((await client.query('민수', 'short')).status).toBe(200)
   })

@@ -43,6 +43,8 @@ it('promise 4: a full disk is a 507, reads still work, and it recovers by itself
   const refused = await client.query('지수', 'new '.repeat(2_000))
   expect([refused.status, refused.body.code]).toEqual([507, 'storage_full'])
   expect((await client.history('민수')).body).toHaveLength(2)
+  const context = await client.send('GET', `/clients/${encodeURIComponent('민수')}/context`)
+  expect([context.status, context.body.items?.length]).toEqual([200, 2])
   expect((await client.send('GET', '/readyz')).status).toBe(200)
 
   rmSync(filler)
