@@ -1,7 +1,7 @@
 import type { Elsewhere } from './elsewhere.ts'
 import type { Place } from './lanes.ts'
 import type { LiveTurn } from './live-turn.ts'
-import { failed, keptOr, type RunDeps, runTurn, type Unkept } from './run-turn.ts'
+import { failed, isLost, keptOr, type RunDeps, runTurn, type Unkept } from './run-turn.ts'
 import type { Claim, NewTurn, QueuedTurn } from './store.ts'
 
 /** How often a turn looks whether its time has come that waits for one of another instance. Milliseconds. */
@@ -29,15 +29,13 @@ export async function carryTurn(
     if (claim !== 'gone') return await runTurn(deps, claim, live, turn, abort)
   } catch (error) {
     const record = failed(live, error, deps.now())
-    const given = deps.shared && abort.signal.aborted ? record.error?.code : undefined
-    if (given === 'server_shutting_down') {
+    if (deps.shared && record.error?.code === 'server_shutting_down') {
       live.end(record)
       return undefined // it waits for whoever takes it over
     }
     let ended = false
-    // An instance that was taken for dead leaves its turns as they are, too, but its readers wait for the answer.
     const end = async () => {
-      ended = given !== 'storage_unavailable' && (await deps.store.endQueued(turn, record))
+      ended = !isLost(abort) && (await deps.store.endQueued(turn, record))
     }
     const unkept = await keptOr(end)
     if (ended || unkept !== undefined) {

@@ -16,12 +16,12 @@ export interface WatchedTurn {
 /** The instances that use one database; leases are those of its clock, in milliseconds. */
 export interface InstanceStore {
   join(instance: string, lease: number): Promise<void>
-  /** False: it was given up as dead, and its turns are others'. */
+  /** False: its lease was over, and its turns are others'. */
   renew(instance: string, lease: number): Promise<boolean>
   leave(instance: string): Promise<void>
   /**
-   * Forgets the instances whose lease is over. What those ran that are not there any more has failed with
-   * `server_restarted`; what waited for them waits for this one: that is the answer, in the order of the places.
+   * What instances ran whose lease is over, or that have left, has failed with `server_restarted`; what waited for them
+   * waits for this one: that is the answer, in the order of the places.
    */
   takeOver(instance: string, at: number): Promise<TakenTurn[]>
   /** The turns of an instance that have not ended. */

@@ -44,7 +44,7 @@ export class TurnReader {
   async cancel(tenant: string, id: string): Promise<TurnRecord> {
     const turn = await this.find(tenant, id)
     const visit = this.#visits.of(tenant, id)
-    if (visit !== undefined) visit.abort.abort(DaehwaError.of('turn_cancelled'))
+    if (visit?.abort.signal.aborted === false) visit.abort.abort(DaehwaError.of('turn_cancelled'))
     else if (!isEnded(turn.record.status)) {
       await this.#deps.store.requestCancel(tenant, id, this.#deps.now())
     }

@@ -50,14 +50,18 @@ export async function runTurn(
     return undefined
   } catch (error) {
     if (codeOf(error) === 'internal_error') log.error({ turn: claim.turnId, err: error }, 'a turn failed')
-    const record = failed(live, error, now())
-    const unkept = await keptOr(() => store.end(claim, record))
+    const record = failed(live, isLost(abort) ? abort.signal.reason : error, now())
+    const unkept = isLost(abort) ? undefined : await keptOr(() => store.end(claim, record))
     live.end(record)
     return unkept
   } finally {
     clearTimeout(timer)
   }
 }
+
+/** Whether a turn was given up since its instance may be taken for dead: then it is for others to write its end. */
+export const isLost = ({ signal }: AbortController): boolean =>
+  codeOf(signal.reason) === 'storage_unavailable'
 
 /** Writes; what could not be written is handed back, to be written later. */
 export const keptOr = (write: Unkept): Promise<Unkept | undefined> =>

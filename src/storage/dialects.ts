@@ -6,16 +6,20 @@ export interface Dialect {
   readonly text: string
   /** Unix milliseconds by the clock of the database. */
   readonly now: string
+  /** Put behind a query: it locks the rows that it finds of the table `c`, but for those that others have locked. */
+  readonly lockFree: string
 }
 
 export const sqlite: Dialect = {
   clustered: 'WITHOUT ROWID',
   text: 'TEXT',
   now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+  lockFree: '',
 }
 
 export const postgres: Dialect = {
   clustered: '',
   text: 'TEXT COLLATE "C"',
   now: '(extract(epoch FROM clock_timestamp()) * 1000)::bigint',
+  lockFree: 'FOR UPDATE OF c SKIP LOCKED',
 }

@@ -8,9 +8,14 @@ import { ofTurn } from './turn-work.ts'
 
 /** What has not ended. Written as the indexes write it, which SQLite compares word for word. */
 const open = `status IN (${before('cancel')})`
-const orphaned = '(owner IS NULL OR owner NOT IN (SELECT id FROM instances))'
+/** Whose owner is dead. A row that its owner holds locked says what it said before: nobody waits for one who hangs. */
+const orphanedBy = (now: string) =>
+  `(owner IS NULL OR owner NOT IN (SELECT id FROM instances WHERE lease_until > ${now}))`
+/** For so long a dead instance stays in its table, in milliseconds. */
+const remembered = 24 * 60 * 60 * 1000
 
 export function* join({ now }: Dialect, instance: string, lease: number): Work<void> {
+  yield* run(`DELETE FROM instances WHERE lease_until < ${now} - ?`, remembered)
   yield* run(
     `INSERT INTO instances (id, lease_until) VALUES (?, ${now} + ?)
      ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until`,
@@ -20,7 +25,7 @@ export function* join({ now }: Dialect, instance: string, lease: number): Work<v
 
 export function* renew({ now }: Dialect, instance: string, lease: number): Work<boolean> {
   const row = yield* first<{ id: string }>(
-    `UPDATE instances SET lease_until = ${now} + ? WHERE id = ? RETURNING id`,
+    `UPDATE instances SET lease_until = ${now} + ? WHERE id = ? AND lease_until > ${now} RETURNING id`,
     ...[lease, instance],
   )
   return row !== undefined
@@ -37,18 +42,19 @@ export function* forgetOthers(): Work<void> {
 }
 
 /**
- * Several may do this at once: each conversation is locked, in one order, and every statement asks again whether the
- * turn is still an orphan. None of them waits for another but the first and the last.
+ * Several may do this at once: whoever has a conversation locked has its turns, and every statement asks again whether a
+ * turn is still an orphan. A conversation that is locked now, perhaps by one who hangs, is left for the next look.
  */
-export function* takeOver({ now }: Dialect, instance: string, at: number): Work<TakenTurn[]> {
-  yield* run(`DELETE FROM instances WHERE lease_until <= ${now}`)
+export function* takeOver({ now, lockFree }: Dialect, instance: string, at: number): Work<TakenTurn[]> {
+  const orphaned = orphanedBy(now)
   const orphans = yield* all<Orphan>(
-    `SELECT tenant, conversation, id, status FROM turns WHERE ${open} AND ${orphaned} ORDER BY tenant, conversation`,
+    `SELECT t.tenant, t.conversation, t.id, t.status FROM turns t
+     JOIN conversations c ON c.tenant = t.tenant AND c.id = t.conversation
+     WHERE t.${open} AND ${orphaned} ORDER BY t.tenant, t.conversation ${lockFree}`,
   )
   if (orphans.length === 0) return []
   const { code, message } = DaehwaError.of('server_restarted')
   for (const { tenant, conversation, id, status } of orphans) {
-    yield* lock('SELECT id FROM conversations WHERE tenant = ? AND id = ?', tenant, conversation)
     if (status === 'queued') {
       yield* run(
         `UPDATE turns SET owner = ? WHERE tenant = ? AND id = ? AND status = 'queued' AND ${orphaned}`,

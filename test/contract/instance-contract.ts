@@ -31,7 +31,6 @@ export function instanceContract(open: () => Promise<StoreUnderTest>): void {
     const [a, b] = await two(store)
     expect(await store.renew(a, 1)).toBe(true)
     await wait(20)
-    await store.takeOver(b, 1)
     expect(await store.renew(a, long)).toBe(false)
     expect(await store.renew(b, long)).toBe(true)
     await store.leave(b)

@@ -98,6 +98,27 @@ describe('Postgres', () => {
   })
 })
 
+it('the turns of a dead instance are taken over though it holds locks: all but those of what it has locked', async () => {
+  const url = await postgres.newDatabase()
+  const { store } = await open(url)
+  for (const instance of ['hangs', 'lives']) await store.join(instance, 60_000)
+  const [held, free] = [someone(), someone()].map((key) => ({ ...turn(key, 'q'), owner: 'hangs' }))
+  if (held === undefined || free === undefined) return never()
+  for (const one of [held, free]) await store.accept(one, undefined)
+  const hanging = new Client(url)
+  await hanging.connect()
+  await hanging.query("BEGIN; UPDATE instances SET lease_until = lease_until WHERE id = 'hangs'")
+  await hanging.query('UPDATE conversations SET updated_at = updated_at WHERE tenant = $1', [held.key.tenant])
+  expect(await store.takeOver('lives', 5)).toEqual([])
+  await hanging.query("UPDATE instances SET lease_until = 1 WHERE id = 'hangs'")
+  await hanging.query('COMMIT; BEGIN')
+  await hanging.query("UPDATE instances SET lease_until = lease_until WHERE id = 'hangs'")
+  await hanging.query('UPDATE conversations SET updated_at = updated_at WHERE tenant = $1', [held.key.tenant])
+  expect((await store.takeOver('lives', 5)).map(({ id }) => id)).toEqual([free.id])
+  await hanging.end()
+  await expect.poll(async () => (await store.takeOver('lives', 5)).map(({ id }) => id)).toEqual([held.id])
+})
+
 describe('a connection to Postgres', () => {
   const cutAll = (url: string) =>
     ask(url, 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', ['daehwa'])

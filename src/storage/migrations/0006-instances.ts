@@ -1,8 +1,8 @@
 import type { Dialect } from '../dialects.ts'
 
 /**
- * Any number of instances over one database. Who is not in `instances` is dead, whatever it may think: an unended turn
- * whose `owner` is not there is anybody's.
+ * Any number of instances over one database. Who is not in `instances` with a lease that is not over is dead, whatever it
+ * may think: an unended turn of such an `owner` is anybody's.
  *
  * `places` counts what a conversation was asked: turns wait in the order in which it accepted them, whatever
  * the clocks of the instances say.
