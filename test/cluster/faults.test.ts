@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { clientOf, type Reply } from '../support/client.ts'
+import { startFaultProxy } from '../support/fault-proxy.ts'
 import { length } from '../support/full-length.ts'
 import { checkHistory, type Operation } from '../support/history-checker.ts'
 import { lease, noticed, startCluster } from '../support/start-cluster.ts'
@@ -135,6 +136,29 @@ it.each([
     await expect.poll(async () => (await atA.query('민수', 'again')).status, { timeout: lease }).toBe(200)
   },
 )
+
+it('an instance that does not reach Postgres gives up what it runs before others take it, and comes back by itself', async () => {
+  const { database, servers, start, upstream } = await startCluster(postgres, 1)
+  const proxy = await startFaultProxy(database)
+  const a = await start({ DATABASE_URL: database.replace(/:\d+\//, `:${new URL(proxy.url).port}/`) })
+  const [atA, atB] = [clientOf(a.url), clientOf(servers[0]?.url ?? '')]
+  await atA.query('민수', 'before')
+  upstream.faults.push({ delay: 3 * lease })
+  const lost = atA.query('민수', 'lost')
+  await upstream.arrived(2)
+  const begin = performance.now()
+  proxy.fault.latency = 2 * lease
+  expect(await lost).toMatchObject({ status: 503, body: { code: 'storage_unavailable' } })
+  expect(performance.now() - begin).toBeLessThan(lease)
+  expect((await atB.query('민수', 'next')).status).toBe(200)
+  expect(performance.now() - begin).toBeLessThan(noticed + 1_000)
+  proxy.fault.latency = undefined
+  await expect
+    .poll(async () => (await atA.query('민수', 'again')).status, { timeout: 4 * lease, interval: 200 })
+    .toBe(200)
+  const said = (await atB.history('민수')).body.map(({ content }: { content: string }) => content)
+  expect(said.filter((_text: string, n: number) => n % 2 === 0)).toEqual(['before', 'next', 'again'])
+})
 
 it(
   'promise 28: instances are replaced one after the other under load: what was acknowledged is answered',

@@ -18,8 +18,8 @@ export async function startCluster(postgres: TestPostgres, count: number, more: 
     DAEHWA_CONTEXT_WINDOW: '1000000', // nothing is left out of a context or summarised: the checker wants all of it
     ...more,
   }
-  const start = (): Promise<RunningServer> => startServer({ env })
-  const servers = await Promise.all(Array.from({ length: count }, start))
+  const start = (own = {}): Promise<RunningServer> => startServer({ env: { ...env, ...own } })
+  const servers = await Promise.all(Array.from({ length: count }, () => start()))
   const balancer = await startBalancer(servers.map(({ url }) => url))
   /** How many turns wait or run. */
   const unended = async (): Promise<number> => {
@@ -31,5 +31,5 @@ export async function startCluster(postgres: TestPostgres, count: number, more: 
     await client.end()
     return Number(rows[0]?.open)
   }
-  return { upstream, servers, balancer, start, unended }
+  return { upstream, database, servers, balancer, start, unended }
 }
