@@ -104,9 +104,10 @@ export class Membership {
 
   async #takeOver(duties: Duties): Promise<void> {
     const { store, now, clock, log } = this.#deps
+    const id = this.#id
     this.#looked = clock()
-    const queued = await store.takeOver(this.#id, now())
-    if (queued.length === 0) return
+    const queued = await store.takeOver(id, now())
+    if (id !== this.#id || queued.length === 0) return // what one took over that is dead by now is others'
     log.info({ turns: queued.length }, 'running the turns that were waiting')
     duties.resume(queued)
   }

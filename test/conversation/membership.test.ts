@@ -1,9 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
-import type { InstanceStore } from '../../src/conversation/instance-store.ts'
+import type { InstanceStore, TakenTurn } from '../../src/conversation/instance-store.ts'
 import { Membership } from '../../src/conversation/membership.ts'
 
-const lease = 600
+const lease = 1_000
 
 /** A membership over a store that does as it is told, and all that was done, in order. */
 function over(more: Partial<InstanceStore> = {}, shared = true) {
@@ -93,6 +93,21 @@ it('knows that others have taken over when its renewal finds nothing', async () 
   expect(membership.id).not.toBe(id)
   await wait(lease)
   expect(count('lose')).toBe(1)
+})
+
+it('does not run what it took over before it was taken for dead itself', async () => {
+  const slow = Promise.withResolvers<TakenTurn[]>()
+  let looks = 0
+  const { membership, duties, count } = over({
+    renew: async () => false,
+    takeOver: () => (looks++ === 0 ? Promise.resolve([]) : slow.promise),
+  })
+  await membership.start(duties)
+  await expect.poll(() => count('lose'), { interval: 10 }).toBe(1)
+  const place = { id: 'resp_1', owner: 'a', key: { tenant: 't', client: 'c' }, place: 'turn_1' }
+  slow.resolve([{ ...place, input: { json: '', tokens: 0, counted: true }, model: 'm', settings: {}, at: 1 }])
+  await wait(10)
+  expect(count('resume')).toBe(0)
 })
 
 it('has nothing to do beside its start where it is alone', async () => {
