@@ -39,13 +39,14 @@ export class CopyError extends Error {
  * Copies everything from one database into another one of the same schema, which is empty or holds the beginning of the same
  * copy: one that was interrupted goes on where it was. Then compares both, row by row. Nobody else may write to either.
  *
- * @throws CopyError when the target holds other data, or is not equal in the end
+ * @throws CopyError when a server uses either, when the target holds other data, or is not equal in the end
  */
 export async function copyData(
   from: Database,
   to: Database,
   progress: (now: CopyProgress) => void,
 ): Promise<Copied[]> {
+  for (const database of [from, to]) await requireUnused(database)
   await requireOurs(to)
   for (const table of tablesOf()) {
     const total = await count(from, table)
@@ -64,6 +65,19 @@ export async function copyData(
 }
 
 const tablesOf = (): Table[] => Object.keys(tables) as Table[]
+
+/** Whoever has a file has it alone; of a database that is shared its instances tell. */
+async function requireUnused(database: Database): Promise<void> {
+  if (!database.shared) return
+  const { now } = database.dialect
+  const live = await database.read(() =>
+    first<{ id: string }>(`SELECT id FROM instances WHERE lease_until > ${now}`),
+  )
+  if (live === undefined) return
+  throw new CopyError(
+    'a server uses the database. Stop it first; one that was killed counts until its lease is over',
+  )
+}
 
 /** Marks an empty target as ours; one that holds data and no mark belongs to somebody. */
 async function requireOurs(to: Database): Promise<void> {

@@ -8,7 +8,7 @@ import { answer, begin, commit, someone, turn } from '../contract/samples.ts'
 import { length } from '../support/full-length.ts'
 import { historyOf } from '../support/history-of.ts'
 import { postgresForTests } from '../support/start-postgres.ts'
-import { temporaryDir } from '../support/start-server.ts'
+import { startServer, temporaryDir } from '../support/start-server.ts'
 
 const postgres = postgresForTests()
 const launcher = resolve(import.meta.dirname, '../../bin/daehwa.js')
@@ -66,6 +66,15 @@ it('copies everything from SQLite to Postgres, interrupted or not, and shows tha
   const again = await daehwa(args)
   expect([again.code, again.output]).toEqual([1, expect.stringContaining('Copy into an empty one')])
 }, 3_600_000)
+
+it('is refused while a server uses the database', async () => {
+  const url = await postgres.newDatabase()
+  const server = await startServer({ env: { DATABASE_URL: url } })
+  const args = ['copy', '--from', url, '--to', `sqlite:${temporaryDir()}`]
+  expect(await daehwa(args)).toMatchObject({ code: 1, output: expect.stringContaining('Stop it first') })
+  await server.end('SIGTERM')
+  expect((await daehwa(args)).code).toBe(0)
+}, 30_000)
 
 it('goes back from Postgres to SQLite', async () => {
   const [dir, back, url] = [await dataOf(3, 3), temporaryDir(), await postgres.newDatabase()]
