@@ -14,7 +14,7 @@ export function sqlStore(database: Database): Store {
   const { dialect } = database
   return {
     accept: (newTurn, deadline, line) => database.write(() => accept(newTurn, deadline, line)),
-    claim: (queued, at, deadline) => database.write(() => turn.claim(queued, at, deadline)),
+    claim: (queued, at, deadline) => database.write(() => turn.claim(queued, at, deadline, database.shared)),
     endQueued: (queued, record) => database.write(() => turn.endQueued(queued, record)),
     hasTurn: (tenant, id) => database.read(() => hasTurn(tenant, id)),
     turn: (tenant, id) => database.read(() => readTurn(tenant, id)),

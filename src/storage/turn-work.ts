@@ -15,11 +15,13 @@ export function* claim(
   { key: { tenant }, id, owner }: OwnTurn,
   at: number,
   deadline: number,
+  shared: boolean,
 ): Work<Claim | 'wait' | 'gone'> {
+  const next = [shared ? 1 : 0, owner, owner]
   const seen = yield* first<{ conversation: string; free: number }>(
     `SELECT t.conversation, CASE WHEN ${isNext} THEN 1 ELSE 0 END AS free FROM turns t
      WHERE t.tenant = ? AND t.id = ? AND t.owner = ? AND t.status IN (${before('claim')})`,
-    ...[owner, tenant, id, owner],
+    ...[...next, tenant, id, owner],
   )
   if (seen === undefined) return 'gone'
   if (seen.free === 0) return 'wait' // the many who look and must wait lock nothing
@@ -28,7 +30,7 @@ export function* claim(
     `UPDATE turns AS t SET status = 'in_progress', dispatched_at = ?, deadline_at = ?
      WHERE t.tenant = ? AND t.id = ? AND t.owner = ? AND t.status IN (${before('claim')}) AND ${isNext}
      RETURNING conversation`,
-    ...[at, deadline, tenant, id, owner, owner],
+    ...[at, deadline, tenant, id, owner, ...next],
   )
   if (turn === undefined) return 'wait' // another one was faster; the next look tells what became of this one
   const row = yield* first<Claimed>(
@@ -104,11 +106,13 @@ export function* endQueued({ key: { tenant }, id, owner }: OwnTurn, record: Turn
 }
 
 /**
- * Whether the turn `t` may run now, for its owner (`?`): none waits before it, and none runs, unless it is one of the
- * owner's own, who looks after the order of those by itself.
+ * Whether the turn `t` may run now, for its owner (the second and third `?`): none waits before it, and none runs, unless it is
+ * one of the owner's own, who looks after the order of those by itself. Whoever has the database alone (the first `?` is 0)
+ * looks so after those that wait, too: one whose end could not be written yet holds up nobody.
  */
 const isNext = `NOT EXISTS (SELECT 1 FROM turns q WHERE q.tenant = t.tenant AND q.conversation = t.conversation
-    AND q.status IN (${before('cancel')}) AND q.status = 'queued' AND q.place < t.place)
+    AND q.status IN (${before('cancel')}) AND q.status = 'queued' AND q.place < t.place
+    AND (? = 1 OR q.owner IS NULL OR q.owner <> ?))
   AND NOT EXISTS (SELECT 1 FROM conversations c JOIN turns r ON r.tenant = c.tenant AND r.id = c.active_turn
     WHERE c.tenant = t.tenant AND c.id = t.conversation AND (r.owner IS NULL OR r.owner <> ?))`
 

@@ -94,7 +94,7 @@ export function instanceContract(open: () => Promise<StoreUnderTest>): void {
   })
 
   it('lets an interrupting turn pass those that wait, a later one first, and asks the running one to stop', async () => {
-    const { store } = await open()
+    const { store, shared } = await open()
     const [a, b] = await two(store)
     const key = someone()
     const accept = async (owner: string, interrupt: boolean) => {
@@ -115,6 +115,7 @@ export function instanceContract(open: () => Promise<StoreUnderTest>): void {
     const taken = await store.takeOver(c, 5)
     expect(ofTenant(taken, key)).toEqual([second.id, first.id, waiting.id])
     const [last, middle] = taken.filter(({ key: { tenant } }) => tenant === key.tenant).toReversed()
+    if (!shared) return // who has the database alone keeps the order of what waits by itself
     expect(await store.claim(last as TakenTurn, 6, 9)).toBe('wait')
     expect(await store.claim(middle as TakenTurn, 6, 9)).toBe('wait')
   })

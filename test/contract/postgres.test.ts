@@ -40,6 +40,7 @@ storeContract('Postgres', async () => {
   let storage = await open(shared)
   return {
     store: storage.store,
+    shared: storage.shared,
     async reopen() {
       storage = await open(shared)
       return storage.store

@@ -13,6 +13,7 @@ for (const durability of ['full', 'normal'] as const) {
     onTestFinished(() => storage[Symbol.asyncDispose]())
     return {
       store: storage.store,
+      shared: storage.shared,
       async reopen() {
         await storage[Symbol.asyncDispose]()
         storage = await openStorage({ dir, durability, now: 2 })

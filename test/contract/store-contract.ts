@@ -11,6 +11,8 @@ import { turnContract } from './turn-contract.ts'
 /** What a database must let the suite do to it. */
 export interface StoreUnderTest {
   readonly store: Store
+  /** Whether others may have the database too. */
+  readonly shared: boolean
   /** Closes the store and opens it again on the same data. */
   reopen(): Promise<Store>
 }
