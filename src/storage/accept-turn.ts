@@ -96,7 +96,7 @@ const free = (interrupt: boolean) => `conversations.places = (SELECT c.places FR
   ${
     interrupt
       ? ''
-      : `AND NOT EXISTS (SELECT 1 FROM turns q WHERE q.tenant = conversations.tenant
+      : `AND NOT EXISTS (SELECT 1 FROM turns q WHERE coalesce(q.tenant, '') = conversations.tenant
     AND q.conversation = conversations.id AND q.status IN (${before('cancel')}) AND q.status = 'queued')`
   }`
 

@@ -30,7 +30,7 @@ it('reads numbers of tokens that were kept before they had a limit', async () =>
   const id = await finish(before.store, key, 'q', 'a')
   await before[Symbol.asyncDispose]()
   const raw = new DatabaseSync(join(dir, 'daehwa.db'))
-  raw.exec(`DELETE FROM schema_migrations WHERE version > 3; DROP INDEX turns_erased; DROP INDEX turns_by_owner;
+  raw.exec(`DELETE FROM schema_migrations WHERE version > 3; DROP INDEX turns_erased; DROP INDEX turns_by_owner; DROP INDEX turns_open;
     DROP TABLE instances; ALTER TABLE conversations DROP COLUMN places;
     ALTER TABLE turns DROP COLUMN owner; ALTER TABLE turns DROP COLUMN cancel_requested;
     UPDATE conversations SET input_tokens = ${2n ** 60n}, output_tokens = ${2n ** 53n};

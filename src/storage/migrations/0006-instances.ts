@@ -16,4 +16,6 @@ export const instances = ({ clustered, text }: Dialect): string[] => [
   `ALTER TABLE turns ADD COLUMN owner ${text}`,
   'ALTER TABLE turns ADD COLUMN cancel_requested BIGINT NOT NULL DEFAULT 0',
   `CREATE INDEX turns_by_owner ON turns (owner) WHERE status IN ('queued', 'in_progress')`,
+  // The coalesce in accept-turn.ts keeps SQLite from the index by tenant, which is every turn there is.
+  `CREATE INDEX turns_open ON turns (conversation) WHERE status IN ('queued', 'in_progress')`,
 ]
