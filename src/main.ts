@@ -13,8 +13,9 @@ import { codeOf, DaehwaError } from './conversation/errors.ts'
 import { Membership } from './conversation/membership.ts'
 import { Models } from './conversation/models.ts'
 import { pacer } from './conversation/pacer.ts'
-import type { Log } from './conversation/ports.ts'
+import type { Feed, Log } from './conversation/ports.ts'
 import { Turns } from './conversation/turns.ts'
+import { silent } from './feed/silent.ts'
 import type { App } from './http/app-type.ts'
 import { createLogger } from './logger.ts'
 import { OpenError } from './storage/database.ts'
@@ -54,8 +55,10 @@ async function run(config: Config): Promise<void> {
     await openStorage({
       ...{ url: config.databaseUrl, dir: config.dataDir, durability: config.durability },
       now: now(),
+      migrates: config.migrate === 'auto',
     }),
   )
+  const feed = config.redisUrl === undefined ? silent : resources.use(await openRedis(config.redisUrl, log))
   const store = rememberingPasts(storage.store, pace)
   const demo = config.upstreams.length === 0
   const startDemo = async () => {
@@ -84,6 +87,7 @@ async function run(config: Config): Promise<void> {
     turnTimeout: config.turnTimeout,
     maxWaiting: config.maxWaiting,
     shared,
+    feed,
     instance: () => membership.id,
   }
   const turns = new Turns(domain)
@@ -107,6 +111,11 @@ async function run(config: Config): Promise<void> {
   await closeApp(app)
   await membership.stop()
   await end('stopped')
+}
+
+async function openRedis(url: string, log: Log): Promise<Feed & AsyncDisposable> {
+  const { RedisFeed } = await import('./feed/redis.ts') // 10 MB that one instance does without
+  return new RedisFeed(url, log)
 }
 
 /** The first signal to stop. A later one ends the process at once. */

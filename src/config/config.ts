@@ -18,6 +18,10 @@ export interface Config {
   readonly contextWindow: number
   /** The address of a Postgres database, with its password; undefined: SQLite, in `dataDir`. */
   readonly databaseUrl: string | undefined
+  /** The address of a Redis, with its password. */
+  readonly redisUrl: string | undefined
+  /** Whether a start brings the schema of the database up to date, or is refused when it is not. */
+  readonly migrate: 'auto' | 'off'
   readonly dataDir: string
   readonly durability: 'full' | 'normal'
   readonly apiKey: string | undefined
@@ -63,7 +67,6 @@ function isServiceLink(name: string, value = ''): boolean {
 }
 
 function readConfig(env: Env, readFile: ReadFile): Config {
-  refuseUnsupported(env)
   const host = text(env, 'HOST') ?? '127.0.0.1'
   const apiKey = secret(env, 'DAEHWA_API_KEY')
   if (apiKey === undefined && !isLoopback(host)) {
@@ -88,6 +91,8 @@ function readConfig(env: Env, readFile: ReadFile): Config {
     summaryModel: model(env, file, 'DAEHWA_SUMMARY_MODEL', 'summary_model'),
     contextWindow: whole(env, 'DAEHWA_CONTEXT_WINDOW', 8_192, 256, 100_000_000),
     databaseUrl: databaseUrl(env),
+    redisUrl: redisUrl(env),
+    migrate: oneOf(env, 'DAEHWA_MIGRATE', ['auto', 'off'], 'auto'),
     dataDir: text(env, 'DATA_DIR') ?? './data',
     durability: oneOf(env, 'DAEHWA_DURABILITY', ['full', 'normal'], 'full'),
     apiKey,
@@ -127,10 +132,18 @@ function model(
 const ownDefault = (first: UpstreamConfig | undefined): string | undefined =>
   first?.baseUrl === openAi ? first.prefix + openAiModel : undefined
 
-/** A setting of a later version would be ignored without a word, so it is refused. */
-function refuseUnsupported(env: Env): void {
-  if (text(env, 'REDIS_URL') === undefined) return
-  throw new ConfigError('REDIS_URL is set, and this version does not use Redis. Unset REDIS_URL')
+/** Its value is never repeated in a message: it may hold a password. */
+function redisUrl(env: Env): string | undefined {
+  const value = text(env, 'REDIS_URL')
+  if (value === undefined) return undefined
+  const example = 'redis://host:6379, or with TLS rediss://user:password@host:6379'
+  if (!/^rediss?:\/\/[^/]/.test(value) || URL.parse(value) === null) {
+    throw new ConfigError(`REDIS_URL must be an address as ${example}`)
+  }
+  if (text(env, 'DATABASE_URL') !== undefined) return value
+  throw new ConfigError(
+    'REDIS_URL is for several instances, and those need one Postgres. Set DATABASE_URL too, or leave REDIS_URL out',
+  )
 }
 
 /** Its value is never repeated in a message: it may hold a password. */

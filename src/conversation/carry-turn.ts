@@ -1,15 +1,19 @@
+import { Bell } from './bell.ts'
+import { laneChannel } from './channels.ts'
 import type { Elsewhere } from './elsewhere.ts'
 import type { Place } from './lanes.ts'
 import type { LiveTurn } from './live-turn.ts'
+import type { Feed } from './ports.ts'
 import { failed, isLost, keptOr, type RunDeps, runTurn, type Unkept } from './run-turn.ts'
 import type { Claim, NewTurn, QueuedTurn } from './store.ts'
 
-/** How often a turn looks whether its time has come that waits for one of another instance. Milliseconds. */
-const lookAgain = 250
+/** How often a turn looks whether its time has come that waits for one of another instance: when nobody tells, and when somebody may. Milliseconds. */
+const lookAgain = { untold: 250, told: 1_000 } as const
 
 export interface CarryDeps extends RunDeps {
   /** Whether other instances take up what this one leaves behind. */
   readonly shared: boolean
+  readonly feed: Feed
 }
 
 /**
@@ -44,24 +48,27 @@ export async function carryTurn(
     }
   }
   place.leave()
-  live.tell(await deps.elsewhere.ended(turn.key.tenant, live.record)) // somebody else ended it, or runs it
+  live.tell(await deps.elsewhere.follow(turn.key.tenant, live.record).ended) // somebody else ended it, or runs it
   return undefined
 }
 
 /** Waits for the turn's time to come. Throws when it is to be waited for no longer. */
 async function claimInTurn(
-  { store, now, turnTimeout }: RunDeps,
+  { store, feed, now, turnTimeout }: CarryDeps,
   place: Place,
   turn: NewTurn | QueuedTurn,
   signal: AbortSignal,
 ): Promise<Claim | 'gone'> {
   const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
-  for (;;) {
+  const bell = new Bell()
+  using others = new DisposableStack()
+  for (let waits = false; ; waits = true) {
     await Promise.race([place.ready, aborted])
     signal.throwIfAborted()
     const claim = await store.claim(turn, now(), now() + turnTimeout)
     if (claim !== 'wait') return claim
     place.stepAside()
-    await Promise.race([new Promise((resolve) => setTimeout(resolve, lookAgain)), aborted])
+    if (!waits) others.use(feed.listen(laneChannel(turn.key), () => bell.ring()))
+    await Promise.race([bell.wait(feed.alive ? lookAgain.told : lookAgain.untold), aborted])
   }
 }

@@ -6,11 +6,20 @@ export interface TakenTurn extends QueuedTurn {
   readonly place: string
 }
 
-/** A turn of an instance that has not ended, and whether another instance was asked to cancel it. */
+/** A turn of an instance that has not ended, and what other instances were asked: to cancel it, or to follow it. */
 export interface WatchedTurn {
   readonly tenant: string
   readonly id: string
   readonly cancelled: boolean
+  readonly followed: boolean
+}
+
+/** What has come of an answer. */
+export interface Progress {
+  readonly text: string
+  /** The lengths in which it came, in UTF-16 units. */
+  readonly pieces: readonly number[]
+  readonly reasoning: string
 }
 
 /** The instances that use one database; leases are those of its clock, in milliseconds. */
@@ -26,6 +35,10 @@ export interface InstanceStore {
   takeOver(instance: string, at: number): Promise<TakenTurn[]>
   /** The turns of an instance that have not ended. */
   unended(instance: string): Promise<WatchedTurn[]>
+  /** Asks whoever runs a turn to write down what comes of it. */
+  markFollowed(tenant: string, turnId: string): Promise<void>
+  /** Writes down what has come of a turn that runs; nothing is done when it is not its owner's any more. */
+  keepProgress(turn: { tenant: string; id: string; owner: string }, progress: Progress): Promise<void>
   /** Gives turns away that an instance does not know of: whoever takes over next has them. */
   disown(instance: string, turns: readonly WatchedTurn[]): Promise<void>
 }

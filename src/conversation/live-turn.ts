@@ -1,4 +1,5 @@
 import { type Followable, textAfter } from './follow-turn.ts'
+import { Readers } from './readers.ts'
 import { TextCleaner } from './text.ts'
 import { isEnded, type TurnRecord } from './turn.ts'
 import { type TurnEvent, TurnEvents } from './turn-event.ts'
@@ -16,8 +17,7 @@ export class LiveTurn implements Followable {
   readonly #texts: string[] = []
   readonly #lengths: number[] = []
   readonly #ended = Promise.withResolvers<TurnRecord>()
-  /** Called when there is more to read. */
-  readonly #followers = new Set<() => void>()
+  readonly #readers = new Readers()
   #record: TurnRecord
   #bytes = 0
   #reasoning = ''
@@ -42,6 +42,11 @@ export class LiveTurn implements Followable {
     return { text: this.#texts.join(''), pieces: this.#lengths, reasoning: this.#reasoning }
   }
 
+  /** In how many pieces it has come so far. */
+  get pieces(): number {
+    return this.#lengths.length
+  }
+
   /** Whether anything has come: from then on no other model may be asked. */
   get begun(): boolean {
     return this.#lengths.length > 0 || this.#reasoning !== ''
@@ -50,7 +55,7 @@ export class LiveTurn implements Followable {
   start(at: number): void {
     this.#record = { ...this.#record, status: 'in_progress', startedAt: at }
     this.#events.start(this.#record)
-    this.#wake()
+    this.#readers.wake()
   }
 
   /** Takes a piece of what the model thinks aloud before it answers; false when all that came has grown over 8 MiB. */
@@ -91,27 +96,12 @@ export class LiveTurn implements Followable {
     this.#record = record
     if (isEnded(record.status)) this.#events.end(record)
     this.#ended.resolve(record)
-    this.#wake()
+    this.#readers.wake()
   }
 
   /** The events after the number `after` (-1 for all), and on until the last. Ends early when `signal` aborts. */
-  async *follow(after: number, signal: AbortSignal): AsyncGenerator<readonly TurnEvent[], void, undefined> {
-    let wake = () => {}
-    const onMore = () => wake()
-    this.#followers.add(onMore)
-    signal.addEventListener('abort', onMore)
-    try {
-      for (let next = after + 1; !signal.aborted; ) {
-        const fresh = this.#events.list.slice(next)
-        next += fresh.length
-        if (fresh.length > 0) yield fresh
-        else if (isEnded(this.#record.status)) return
-        else await new Promise<void>((resolve) => (wake = resolve))
-      }
-    } finally {
-      this.#followers.delete(onMore)
-      signal.removeEventListener('abort', onMore)
-    }
+  follow(after: number, signal: AbortSignal): AsyncGenerator<readonly TurnEvent[], void, undefined> {
+    return this.#readers.read(this.#events.list, after, () => isEnded(this.#record.status), signal)
   }
 
   async erased(): Promise<boolean> {
@@ -127,11 +117,7 @@ export class LiveTurn implements Followable {
     this.#texts.push(text)
     this.#lengths.push(text.length)
     this.#events.piece(text, this.#reasoning)
-    this.#wake()
-  }
-
-  #wake(): void {
-    for (const follower of this.#followers) follower()
+    this.#readers.wake()
   }
 }
 

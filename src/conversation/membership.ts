@@ -4,7 +4,7 @@ import type { InstanceStore, TakenTurn } from './instance-store.ts'
 import type { Log, Monotonic, Now } from './ports.ts'
 
 /** How often it is looked whether others have ended a turn that runs here. Milliseconds. */
-const watchEvery = 1_000
+const watchEvery = 500
 
 interface MembershipDeps {
   readonly store: InstanceStore

@@ -51,6 +51,19 @@ export interface Upstream {
   models(): Promise<readonly ModelInfo[] | undefined>
 }
 
+/**
+ * How instances tell each other what happens, sooner than the database would. Nothing depends on it: what is told may be
+ * lost at any time, and the database knows it too.
+ */
+export interface Feed {
+  /** Whether what is told now is likely to be heard. */
+  readonly alive: boolean
+  /** Tells all who listen on a channel. Never waits, and never throws. */
+  tell(channel: string, message: string): void
+  /** Listens, from some moment soon on, until what it answers is disposed of. */
+  listen(channel: string, heard: (message: string) => void): Disposable
+}
+
 /** Counts the tokens of a text. */
 export type CountTokens = (text: string) => Promise<number>
 

@@ -4,6 +4,7 @@ import { endedTurn, type Followable } from './follow-turn.ts'
 import type { Now } from './ports.ts'
 import { SharedTurns } from './shared-turns.ts'
 import type { Store } from './store.ts'
+import type { Teller } from './teller.ts'
 import { isEnded, type TurnRecord } from './turn.ts'
 import type { Visits } from './visits.ts'
 
@@ -19,12 +20,14 @@ export class TurnReader {
   readonly #deps: TurnReaderDeps
   readonly #visits: Visits
   readonly #elsewhere: Elsewhere
+  readonly #teller: Teller
   readonly #shared = new SharedTurns()
 
-  constructor(deps: TurnReaderDeps, visits: Visits, elsewhere: Elsewhere) {
+  constructor(deps: TurnReaderDeps, visits: Visits, elsewhere: Elsewhere, teller: Teller) {
     this.#deps = deps
     this.#visits = visits
     this.#elsewhere = elsewhere
+    this.#teller = teller
   }
 
   /** A turn of this tenant, running or ended. @throws DaehwaError `not_found` */
@@ -47,6 +50,7 @@ export class TurnReader {
     if (visit?.abort.signal.aborted === false) visit.abort.abort(DaehwaError.of('turn_cancelled'))
     else if (!isEnded(turn.record.status)) {
       await this.#deps.store.requestCancel(tenant, id, this.#deps.now())
+      this.#teller.tellToLook([id])
     }
     return turn.ended
   }

@@ -1,23 +1,21 @@
-import { type CarryDeps, carryTurn } from './carry-turn.ts'
+import type { CarryDeps } from './carry-turn.ts'
 import type { ConversationKey } from './conversation.ts'
 import { Elsewhere } from './elsewhere.ts'
-import { codeOf, DaehwaError } from './errors.ts'
+import { codeOf, DaehwaError, type ErrorCode } from './errors.ts'
 import type { Followable } from './follow-turn.ts'
 import { OrderedIds } from './ids.ts'
 import type { TakenTurn } from './instance-store.ts'
 import { Lanes, type Place } from './lanes.ts'
-import { LiveTurn } from './live-turn.ts'
-import { type Ask, type NewTurnDeps, newTurn, recordOf } from './new-turn.ts'
+import { type Ask, type NewTurnDeps, newTurn } from './new-turn.ts'
+import type { Monotonic } from './ports.ts'
 import { TurnReader } from './read-turns.ts'
-import type { Unkept } from './run-turn.ts'
-import type { Claim, NewTurn, QueuedTurn } from './store.ts'
+import { RunningTurns } from './running-turns.ts'
+import { Teller } from './teller.ts'
 import type { TurnRecord } from './turn.ts'
 import { Visits } from './visits.ts'
 
-/** Milliseconds between two tries to end a turn in a storage that fails. */
-const endAgain = 1_000
-
 export interface TurnsDeps extends CarryDeps, NewTurnDeps {
+  readonly clock: Monotonic
   /** How many turns may wait in one conversation. */
   readonly maxWaiting: number
 }
@@ -36,17 +34,21 @@ export class Turns {
   readonly #visits = new Visits()
   readonly #elsewhere: Elsewhere
   readonly #reader: TurnReader
-  readonly #unfinished = new Set<Promise<unknown>>()
-  #draining = false
+  readonly #teller: Teller
+  readonly #asked: Disposable
+  readonly #running: RunningTurns
 
   constructor(deps: TurnsDeps) {
     this.#deps = deps
     this.#elsewhere = new Elsewhere(deps)
-    this.#reader = new TurnReader(deps, this.#visits, this.#elsewhere)
+    this.#teller = new Teller(deps, this.#visits)
+    this.#reader = new TurnReader(deps, this.#visits, this.#elsewhere, this.#teller)
+    this.#running = new RunningTurns({ ...deps, elsewhere: this.#elsewhere }, this.#visits, this.#teller)
+    this.#asked = this.#teller.listen(() => this.#look())
   }
 
   get draining(): boolean {
-    return this.#draining
+    return this.#running.draining
   }
 
   /**
@@ -54,7 +56,7 @@ export class Turns {
    * thrown before anything is kept.
    */
   async begin(ask: Ask): Promise<Begun> {
-    if (this.#draining) throw DaehwaError.of('server_shutting_down').after(5)
+    if (this.draining) throw DaehwaError.of('server_shutting_down').after(5)
     const { store, now, turnTimeout } = this.#deps
     const id = this.#ids.next('resp', now())
     const interrupt = ask.strategy === 'interrupt'
@@ -80,8 +82,8 @@ export class Turns {
       const kept = { ...turn, id: accepted.turnId }
       place.rank(accepted.place)
       const { running } = accepted
-      if (running !== undefined) this.#visits.abort([running], DaehwaError.of('turn_cancelled'))
-      return { turn: this.#carry(place, kept, accepted.claim), replayed: false }
+      if (running !== undefined) this.#stop([running], 'turn_cancelled')
+      return { turn: this.#running.carry(place, kept, accepted.claim), replayed: false }
     } catch (error) {
       place.leave()
       throw error
@@ -104,7 +106,7 @@ export class Turns {
     const erase = what === 'client' ? store.forget : store.clear
     const { messages, turns, conversation } = await erase(key, now())
     if (conversation !== undefined) this.#deps.compactor.cancel(conversation)
-    this.#visits.abort(turns, DaehwaError.of('history_deleted'))
+    this.#stop(turns, 'history_deleted')
     await store.scrub().catch((error: unknown) => {
       log.warn(
         { code: codeOf(error) },
@@ -119,7 +121,7 @@ export class Turns {
     for (const turn of queued) {
       const place = this.#lanes.enter(laneOf(turn.key), Number.POSITIVE_INFINITY)
       place.rank(turn.place)
-      this.#carry(place, turn, undefined)
+      this.#running.carry(place, turn, undefined)
     }
   }
 
@@ -128,23 +130,37 @@ export class Turns {
     this.#visits.abortAll(() => DaehwaError.of('storage_unavailable').after(1))
   }
 
-  /** Stops what other instances have ended, or were asked to cancel. */
-  watch(): Promise<void> {
-    return this.#visits.watch(this.#deps.store, this.#deps.instance())
+  /** Stops what other instances have ended, or were asked to cancel, and writes down what they follow. */
+  async watch(): Promise<void> {
+    const { store, instance } = this.#deps
+    const unended = await this.#visits.stopEnded(store, instance())
+    this.#teller.write(unended.filter(({ followed }) => followed).map(({ id }) => id))
+    await this.#visits.disownStrays(store, instance(), unended)
   }
 
   /** Takes nothing new, gives what runs `grace` milliseconds, then ends it as `server_shutting_down`. */
   async drain(grace: number): Promise<void> {
-    this.#draining = true
     const end = () => {
       this.#visits.abortAll(() => DaehwaError.of('server_shutting_down'))
       this.#elsewhere.stop()
     }
     const timer = setTimeout(end, grace)
-    while (this.#unfinished.size > 0) await Promise.allSettled(this.#unfinished)
+    await this.#running.drain()
     clearTimeout(timer)
     this.#elsewhere.stop()
+    this.#asked[Symbol.dispose]()
     await this.#deps.compactor.stop()
+  }
+
+  /** Ends turns here, or at whichever instance they run. */
+  #stop(ids: readonly string[], code: ErrorCode): void {
+    this.#visits.abort(ids, DaehwaError.of(code))
+    this.#teller.tellToLook(ids)
+  }
+
+  #look(): void {
+    const look = async () => this.#visits.stopEnded(this.#deps.store, this.#deps.instance())
+    look().catch(() => {}) // the next one is soon
   }
 
   async #replay({ key }: Ask, id: string): Promise<Begun> {
@@ -153,44 +169,6 @@ export class Turns {
     } catch (error) {
       throw codeOf(error) === 'not_found' ? DaehwaError.of('history_deleted') : error
     }
-  }
-
-  /** Lets a turn go its way: it waits, runs and ends, and leaves its lane. */
-  #carry(place: Place, turn: NewTurn | QueuedTurn, claimed: Claim | undefined): LiveTurn {
-    const abort = new AbortController()
-    const live = new LiveTurn(recordOf(turn))
-    const visit = { tenant: turn.key.tenant, abort, live }
-    this.#visits.add(turn.id, visit)
-    const run = async () => {
-      try {
-        const deps = { ...this.#deps, elsewhere: this.#elsewhere }
-        const unkept = await carryTurn(deps, place, turn, claimed, live, abort)
-        place.leave()
-        if (unkept !== undefined) await this.#untilKept(turn.id, unkept)
-      } finally {
-        place.leave()
-        this.#visits.delete(turn.id, visit)
-      }
-    }
-    const running = run().finally(() => this.#unfinished.delete(running))
-    this.#unfinished.add(running)
-    return live
-  }
-
-  /**
-   * Writes the end of a turn that the storage did not take, for as long as it takes: no restart may run what its
-   * sender was told had failed. Until then the turn is still read from memory.
-   */
-  async #untilKept(id: string, write: Unkept): Promise<void> {
-    while (!this.#draining) {
-      await new Promise((resolve) => setTimeout(resolve, endAgain))
-      try {
-        return await write()
-      } catch (error) {
-        this.#deps.log.error({ turn: id, code: codeOf(error) }, 'the end of a turn could not be stored yet')
-      }
-    }
-    await write().catch(() => {})
   }
 }
 

@@ -1,9 +1,10 @@
 import { DaehwaError } from './errors.ts'
+import type { WatchedTurn } from './instance-store.ts'
 import type { LiveTurn } from './live-turn.ts'
 import type { Store } from './store.ts'
 
 /** A turn that was just accepted is not known yet: it must be missing so many looks in a row. */
-const strayAfter = 5
+const strayAfter = 10
 
 /** A turn on its way through its lane. */
 export interface Visit {
@@ -27,6 +28,10 @@ export class Visits {
     if (this.#visits.get(id) === visit) this.#visits.delete(id)
   }
 
+  get(id: string): Visit | undefined {
+    return this.#visits.get(id)
+  }
+
   of(tenant: string, id: string): Visit | undefined {
     const visit = this.#visits.get(id)
     return visit?.tenant === tenant ? visit : undefined
@@ -40,11 +45,8 @@ export class Visits {
     for (const { abort } of this.#visits.values()) abort.abort(error())
   }
 
-  /**
-   * Stops what other instances have ended, or were asked to cancel, and gives away what this one does not know of: when
-   * the answer to a write was lost, a turn may be its own without its knowledge, and nobody would ever run it.
-   */
-  async watch(store: Store, instance: string): Promise<void> {
+  /** Stops what other instances have ended, or were asked to cancel. Answers all that has not ended, by what the database says. */
+  async stopEnded(store: Store, instance: string): Promise<readonly WatchedTurn[]> {
     const visits = [...this.#visits]
     const unended = await store.unended(instance)
     const cancelled = new Map(unended.map((turn) => [turn.id, turn.cancelled]))
@@ -56,6 +58,14 @@ export class Visits {
       if (kept === undefined) abort.abort(DaehwaError.of('history_deleted'))
       else if (kept.error !== undefined) abort.abort(DaehwaError.restore(kept.error))
     }
+    return unended
+  }
+
+  /**
+   * Gives away what this instance does not know of: when the answer to a write was lost, a turn may be its own without its
+   * knowledge, and nobody would ever run it.
+   */
+  async disownStrays(store: Store, instance: string, unended: readonly WatchedTurn[]): Promise<void> {
     const strays = unended.filter(({ id }) => !this.#visits.has(id))
     this.#strays = new Map(strays.map(({ id }) => [id, (this.#strays.get(id) ?? 0) + 1]))
     const given = strays.filter(({ id }) => (this.#strays.get(id) ?? 0) >= strayAfter)

@@ -80,7 +80,7 @@ export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cl
   )
   const ended = yield* all<{ id: string }>(
     `UPDATE turns SET status = 'cancelled', error_code = ?, error_message = ?, ended_at = ?, input = NULL,
-       instructions = NULL, settings = NULL
+       instructions = NULL, settings = NULL, output = NULL, pieces = NULL, reasoning = NULL
      WHERE tenant = ? AND conversation = ? AND status IN (${open}) RETURNING id`,
     ...[code, message, at, tenant, id],
   )

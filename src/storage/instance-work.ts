@@ -1,5 +1,5 @@
 import { DaehwaError } from '../conversation/errors.ts'
-import type { TakenTurn, WatchedTurn } from '../conversation/instance-store.ts'
+import type { Progress, TakenTurn, WatchedTurn } from '../conversation/instance-store.ts'
 import type { Settings } from '../conversation/settings.ts'
 import { all, first, lock, run, type Work } from './database.ts'
 import type { Dialect } from './dialects.ts'
@@ -63,8 +63,8 @@ export function* takeOver({ now, lockFree }: Dialect, instance: string, at: numb
       continue
     }
     yield* run(
-      `UPDATE turns SET status = 'failed', error_code = ?, error_message = ?, output = '', pieces = '', ended_at = ?,
-         input = NULL, instructions = NULL, settings = NULL
+      `UPDATE turns SET status = 'failed', error_code = ?, error_message = ?, output = '', pieces = '',
+         reasoning = NULL, ended_at = ?, input = NULL, instructions = NULL, settings = NULL
        WHERE tenant = ? AND id = ? AND status = 'in_progress' AND ${orphaned}`,
       ...[code, message, at, tenant, id],
     )
@@ -86,11 +86,14 @@ export function* takeOver({ now, lockFree }: Dialect, instance: string, at: numb
 }
 
 export function* unended(instance: string): Work<WatchedTurn[]> {
-  const rows = yield* all<{ tenant: string; id: string; cancel_requested: number }>(
-    `SELECT tenant, id, cancel_requested FROM turns WHERE owner = ? AND ${open}`,
+  const rows = yield* all<{ tenant: string; id: string; cancelled: number; followed: number }>(
+    `SELECT tenant, id, cancel_requested AS cancelled, followed FROM turns WHERE owner = ? AND ${open}`,
     instance,
   )
-  return rows.map(({ cancel_requested, ...turn }) => ({ ...turn, cancelled: cancel_requested === 1 }))
+  return rows.map(({ tenant, id, cancelled, followed }) => ({
+    ...{ tenant, id },
+    ...{ cancelled: cancelled === 1, followed: followed === 1 },
+  }))
 }
 
 export function* disown(instance: string, turns: readonly WatchedTurn[]): Work<void> {
@@ -101,6 +104,26 @@ export function* disown(instance: string, turns: readonly WatchedTurn[]): Work<v
       ...[tenant, id, instance],
     )
   }
+}
+
+export function* markFollowed(tenant: string, turnId: string): Work<void> {
+  yield* lock(ofTurn, tenant, tenant, turnId)
+  yield* run(
+    `UPDATE turns SET followed = 1 WHERE tenant = ? AND id = ? AND followed = 0 AND ${open}`,
+    ...[tenant, turnId],
+  )
+}
+
+/** Of one row that nobody else writes while it runs, but to end it: the conversation need not be locked. */
+export function* keepProgress(
+  { tenant, id, owner }: { tenant: string; id: string; owner: string },
+  { text, pieces, reasoning }: Progress,
+): Work<void> {
+  yield* run(
+    `UPDATE turns SET output = ?, pieces = ?, reasoning = ?
+     WHERE tenant = ? AND id = ? AND owner = ? AND status = 'in_progress'`,
+    ...[text, pieces.join(','), reasoning || null, tenant, id, owner],
+  )
 }
 
 export function* requestCancel(tenant: string, turnId: string, at: number): Work<void> {

@@ -21,6 +21,8 @@ interface StorageOptions {
   readonly dir: string
   readonly durability: Durability
   readonly now: number
+  /** Whether the schema may be changed. @default true */
+  readonly migrates?: boolean | undefined
 }
 
 /**
@@ -43,10 +45,10 @@ export function openDatabase(options: StorageOptions): Promise<Database> {
   return options.url === undefined ? openSqlite(options) : openPostgres(options.url, options)
 }
 
-async function openSqlite({ dir, durability, now }: StorageOptions): Promise<Database> {
+async function openSqlite({ dir, durability, now, migrates }: StorageOptions): Promise<Database> {
   const database = new SqliteDatabase(dir, durability)
   try {
-    await migrate(database, now)
+    await migrate(database, now, migrates)
     // Read back after the first write: until then a wrong word in the PRAGMA would go unseen.
     if (!database.isDurableAs(durability)) throw new Error(`SQLite did not take the durability ${durability}`)
     await database.write(forgetOthers) // who has the file has it alone
@@ -57,13 +59,13 @@ async function openSqlite({ dir, durability, now }: StorageOptions): Promise<Dat
   return database
 }
 
-async function openPostgres(url: string, { durability, now }: StorageOptions): Promise<Database> {
+async function openPostgres(url: string, { durability, now, migrates }: StorageOptions): Promise<Database> {
   const { PostgresDatabase } = await import('./postgres.ts') // 10 MB that SQLite does without
   const place = shownAddress(url)
   const database = new PostgresDatabase(url, durability)
   try {
     await database.check()
-    await migrate(database, now)
+    await migrate(database, now, migrates)
   } catch (error) {
     await database.close()
     throw new OpenError(`the database ${place} cannot be used (${reasonOf(error)}). Check DATABASE_URL`)

@@ -56,6 +56,8 @@ export function sqlStore(database: Database): Store {
     takeOver: (id, at) => database.write(() => instance.takeOver(dialect, id, at)),
     unended: (id) => database.read(() => instance.unended(id)),
     disown: (id, turns) => database.write(() => instance.disown(id, turns)),
+    markFollowed: (tenant, id) => database.write(() => instance.markFollowed(tenant, id)),
+    keepProgress: (running, progress) => database.write(() => instance.keepProgress(running, progress)),
     requestCancel: (tenant, id, at) => database.write(() => instance.requestCancel(tenant, id, at)),
     ping: () =>
       database.read(function* () {

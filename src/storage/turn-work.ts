@@ -80,7 +80,7 @@ export function* commit(claim: Claim, turn: TurnRecord, { answer, servedBy }: Ne
   yield* run(
     `UPDATE turns SET status = ?, seq = ?, served_model = ?, pieces = ?, incomplete = ?, usage_input = ?,
        usage_output = ?, usage_total = ?, ended_at = ?, input = NULL, instructions = NULL,
-       settings = NULL
+       settings = NULL, output = NULL, reasoning = NULL
      WHERE tenant = ? AND id = ?`,
     ...[turn.status, seq, turn.model, turn.pieces.join(','), incomplete],
     ...[usage?.input_tokens ?? null, usage?.output_tokens ?? null, usage?.total_tokens ?? null, at],

@@ -8,7 +8,7 @@ import { answer, begin, commit, someone, turn } from '../contract/samples.ts'
 import { length } from '../support/full-length.ts'
 import { historyOf } from '../support/history-of.ts'
 import { postgresForTests } from '../support/start-postgres.ts'
-import { startServer, temporaryDir } from '../support/start-server.ts'
+import { runToEnd, startServer, temporaryDir } from '../support/start-server.ts'
 
 const postgres = postgresForTests()
 const launcher = resolve(import.meta.dirname, '../../bin/daehwa.js')
@@ -101,3 +101,21 @@ it('brings a schema up to date, and tells its commands', async () => {
   expect(await daehwa(['migrate'])).toEqual({ code: 0, output: 'The schema is up to date.\n' })
   expect((await daehwa(['--help'])).output).toContain('copy')
 })
+
+it.each(['SQLite', 'Postgres'])(
+  'with DAEHWA_MIGRATE=off a start over %s changes nothing and says what to do',
+  async (kind) => {
+    const dataDir = temporaryDir()
+    const database = kind === 'SQLite' ? {} : { DATABASE_URL: await postgres.newDatabase() }
+    const env = { ...database, DAEHWA_MIGRATE: 'off' }
+    const refused = await runToEnd({ dataDir, env })
+    expect(refused).toMatchObject({ code: 1, output: expect.stringContaining('npm run daehwa -- migrate') })
+    for (const [name, value] of Object.entries({ DATA_DIR: dataDir, ...env })) {
+      process.env[name] = value
+      onTestFinished(() => void delete process.env[name])
+    }
+    expect((await daehwa(['migrate'])).code).toBe(0)
+    const server = await startServer({ dataDir, env })
+    expect((await fetch(`${server.url}/readyz`)).status).toBe(200)
+  },
+)

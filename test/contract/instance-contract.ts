@@ -104,12 +104,17 @@ export function instanceContract(open: () => Promise<StoreUnderTest>): void {
     const running = turn(key, 'running')
     await store.accept({ ...running, owner: a }, 9)
     const waiting = await accept(a, false)
-    expect(await store.unended(a)).toContainEqual({ ...shown(running), cancelled: false })
+    expect(await store.unended(a)).toContainEqual({ ...shown(running), cancelled: false, followed: false })
     const first = await accept(b, true)
     expect(first.accepted).toMatchObject({ claim: undefined, running: running.id })
     const second = await accept(a, true)
-    expect(await store.unended(a)).toContainEqual({ ...shown(running), cancelled: true })
-    expect(await store.unended(a)).toContainEqual({ tenant: key.tenant, id: waiting.id, cancelled: false })
+    expect(await store.unended(a)).toContainEqual({ ...shown(running), cancelled: true, followed: false })
+    expect(await store.unended(a)).toContainEqual({
+      tenant: key.tenant,
+      id: waiting.id,
+      cancelled: false,
+      followed: false,
+    })
     for (const name of [a, b]) await store.leave(name)
     const [c] = await two(store)
     const taken = await store.takeOver(c, 5)
@@ -214,7 +219,9 @@ export function instanceContract(open: () => Promise<StoreUnderTest>): void {
       expect(await store.turn(key.tenant, one?.id ?? '')).not.toMatchObject({ status: 'cancelled' })
       await store.requestCancel(key.tenant, one?.id ?? '', 5)
     }
-    expect(await store.unended(a)).toEqual([{ tenant: key.tenant, id: running?.id, cancelled: true }])
+    expect(await store.unended(a)).toEqual([
+      { tenant: key.tenant, id: running?.id, cancelled: true, followed: false },
+    ])
     expect(await store.turn(key.tenant, waiting?.id ?? '')).toMatchObject({
       ...{ status: 'cancelled', endedAt: 5 },
       error: { code: 'turn_cancelled' },
@@ -252,5 +259,43 @@ export function instanceContract(open: () => Promise<StoreUnderTest>): void {
     const ran = (await historyOf(store, key)).map(({ turnId }) => turnId)
     const inOrder = [...places].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, id]) => id)
     expect(ran.filter((_, n) => n % 2 === 0)).toEqual(inOrder)
+  })
+
+  it('keeps what has come of a turn that is followed, for its owner and as long as it runs', async () => {
+    const { store } = await open()
+    const [a, b] = await two(store)
+    const key = someone()
+    const asked = { ...turn(key, 'q'), owner: a } as NewTurn
+    const claim = claimOf(await store.accept(asked, 9)) as Claim
+    const running = { tenant: key.tenant, id: asked.id, owner: a }
+    const followed = async () =>
+      (await store.unended(a)).filter(({ id }) => id === asked.id).map((one) => one.followed)
+    expect(await followed()).toEqual([false])
+    await store.markFollowed(key.tenant, asked.id)
+    await store.markFollowed('another tenant', asked.id)
+    expect(await followed()).toEqual([true])
+    const come = { text: 'one 둘 ', pieces: [4, 2], reasoning: 'hm' }
+    await store.keepProgress({ ...running, owner: b }, { ...come, text: 'not ' })
+    await store.keepProgress(running, come)
+    expect(await store.turn(key.tenant, asked.id)).toMatchObject({ status: 'in_progress', ...come })
+    await commit(store, claim, answer('one 둘 three'))
+    await store.keepProgress(running, come)
+    expect(await store.turn(key.tenant, asked.id)).toMatchObject({ text: 'one 둘 three', reasoning: '' })
+  })
+
+  it.each(['clear', 'forget', 'take over'] as const)('forgets what had come of a turn at %s', async (how) => {
+    const { store } = await open()
+    const [a, b] = await two(store)
+    const key = someone()
+    const asked = { ...turn(key, 'q'), owner: a } as NewTurn
+    await store.accept(asked, 9)
+    const come = { text: 'said', pieces: [4], reasoning: 'thought' }
+    await store.keepProgress({ tenant: key.tenant, id: asked.id, owner: a }, come)
+    if (how === 'take over') {
+      await store.leave(a)
+      await store.takeOver(b, 5)
+    } else await store[how](key, 5)
+    const left = await store.turn(key.tenant, asked.id)
+    expect(left).toMatchObject({ text: '', pieces: [], reasoning: '' })
   })
 }

@@ -61,7 +61,7 @@ describe('Postgres', () => {
       url,
       'SELECT version FROM schema_migrations ORDER BY version',
     )
-    expect(versions.map(({ version }) => version)).toEqual([1, 2, 3, 4, 5, 6])
+    expect(versions.map(({ version }) => version)).toEqual([1, 2, 3, 4, 5, 6, 7])
     const key = someone()
     for (const { store } of stores) await finish(store, key, 'q', 'a')
     expect(await historyOf(stores[0]?.store ?? never(), key)).toHaveLength(12)

@@ -18,6 +18,8 @@ function over(more: Partial<InstanceStore> = {}, shared = true) {
     },
     unended: async () => [],
     disown: async () => {},
+    markFollowed: async () => {},
+    keepProgress: async () => {},
     ...more,
   }
   const log = { info() {}, warn() {}, error() {} }

@@ -5,6 +5,7 @@ import { Models } from '../../src/conversation/models.ts'
 import type { CountTokens, Upstream } from '../../src/conversation/ports.ts'
 import type { Store } from '../../src/conversation/store.ts'
 import type { TurnsDeps } from '../../src/conversation/turns.ts'
+import { silent } from '../../src/feed/silent.ts'
 import { oneUpstream } from './catalog.ts'
 
 interface Parts {
@@ -26,6 +27,6 @@ export function domainOver({ store, upstreams, catalog = oneUpstream, countToken
   return {
     ...basics,
     ...{ compactor: new Compactor(basics), calibration: new Calibration(), summaryModel: undefined },
-    ...{ turnTimeout: 60_000, maxWaiting: 64, shared: false, instance: () => 'here' },
+    ...{ turnTimeout: 60_000, maxWaiting: 64, shared: false, feed: silent, instance: () => 'here' },
   }
 }

@@ -18,11 +18,12 @@ export interface EventsRead {
   readonly done: boolean
 }
 
-/** Reads a stream of events to its end, or until so many have come; then it hangs up. */
+/** Reads a stream of events to its end, or until so many have come; then it hangs up. `heard` is called as each one comes. */
 export async function readEvents(
   url: string,
   init: RequestInit = {},
   atMost = Number.POSITIVE_INFINITY,
+  heard: (event: StreamEvent) => void = () => {},
 ): Promise<EventsRead> {
   const hangUp = new AbortController()
   const reply = await fetch(url, { ...init, signal: hangUp.signal })
@@ -31,8 +32,13 @@ export async function readEvents(
   let done = false
   const parser = createParser({
     onEvent({ id, event = '', data }) {
-      if (data === '[DONE]') done = true
-      else events.push({ id: Number(id), event, data: JSON.parse(data) })
+      if (data === '[DONE]') {
+        done = true
+        return
+      }
+      const one: StreamEvent = { id: Number(id), event, data: JSON.parse(data) }
+      events.push(one)
+      heard(one)
     },
   })
   for await (const text of (reply.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream())) {

@@ -2,11 +2,11 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { chownSync, cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Client } from 'pg'
 import { afterAll, beforeAll } from 'vitest'
+import { freePort } from './free-port.ts'
 
 const user = 'daehwa'
 /** Postgres does not run as root; `nobody` is on every system. */
@@ -103,13 +103,4 @@ async function programsFor(dir: string): Promise<{ initdb: string; postgres: str
   if (nobody === undefined) return found
   cpSync(dirname(dirname(found.postgres)), join(dir, 'native'), { recursive: true, verbatimSymlinks: true })
   return { initdb: join(dir, 'native/bin/initdb'), postgres: join(dir, 'native/bin/postgres') }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  await once(probe, 'close')
-  return port
 }

@@ -15,6 +15,8 @@ export interface Message {
 
 /** One request as it arrived. */
 interface JournalEntry {
+  /** By the monotonic clock, in milliseconds. */
+  readonly at: number
   readonly model: string
   /** Byte for byte. */
   readonly raw: string
@@ -139,6 +141,7 @@ export async function startTranscriptUpstream(): Promise<TranscriptUpstream> {
     const body = JSON.parse(raw) as { model: string; messages: Message[] }
     const { model, messages } = body
     const entry = {
+      at: performance.now(),
       model,
       messages,
       raw,

@@ -6,22 +6,23 @@ import { clients } from './0003-clients.ts'
 import { safeCounts } from './0004-safe-counts.ts'
 import { erasedTurns } from './0005-erased-turns.ts'
 import { instances } from './0006-instances.ts'
+import { followedTurns } from './0007-followed-turns.ts'
 
 /** Every change of the schema, oldest first. One that has been released is never edited. */
-const migrations = [conversations, lazyCounts, clients, safeCounts, erasedTurns, instances]
+const migrations = [conversations, lazyCounts, clients, safeCounts, erasedTurns, instances, followedTurns]
 
 /**
  * Brings the schema up to date, each step in a transaction of its own; of several processes that start at once each
  * finds the steps of the others.
  *
- * @throws Error when the data was written by a newer Daehwa
+ * @throws Error when the data was written by a newer Daehwa, or by an older one and nothing may be changed
  */
-export async function migrate(database: Database, now: number): Promise<void> {
-  while (await database.alter(() => nextStep(database.dialect, now)));
+export async function migrate(database: Database, now: number, mayChange = true): Promise<void> {
+  while (await database.alter(() => nextStep(database.dialect, now, mayChange)));
 }
 
 /** Takes one step; false when there is none left. */
-function* nextStep(dialect: Dialect, now: number): Work<boolean> {
+function* nextStep(dialect: Dialect, now: number, mayChange: boolean): Work<boolean> {
   yield* all(
     'CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at BIGINT NOT NULL)',
   )
@@ -36,6 +37,11 @@ function* nextStep(dialect: Dialect, now: number): Work<boolean> {
   }
   const statements = migrations[version]
   if (statements === undefined) return false
+  if (!mayChange) {
+    throw new Error(
+      `the schema of the data is at version ${version}, and this Daehwa needs ${migrations.length}. Bring it up to date first: npm run daehwa -- migrate`,
+    )
+  }
   for (const statement of statements(dialect)) yield* all(statement)
   yield* all('INSERT INTO schema_migrations (version, applied_at) VALUES (?, ?)', version + 1, now)
   return true

@@ -1,0 +1,23 @@
+/** Wakes one who waits. A ring that nobody waited for is not lost: the next wait is over at once. */
+export class Bell {
+  #rung = false
+  #wake = () => {}
+
+  ring(): void {
+    this.#rung = true
+    this.#wake()
+  }
+
+  /** Resolves when it rings, or after so many milliseconds. */
+  async wait(longest: number): Promise<void> {
+    if (!this.#rung) {
+      let timer: NodeJS.Timeout | undefined
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+        timer = setTimeout(resolve, longest)
+      })
+      clearTimeout(timer)
+    }
+    this.#rung = false
+  }
+}
