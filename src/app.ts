@@ -1,5 +1,6 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, LogController } from 'fastify'
+import type { Registry } from 'prom-client'
 import type { Clients } from './conversation/clients.ts'
 import { DaehwaError } from './conversation/errors.ts'
 import type { Models } from './conversation/models.ts'
@@ -17,6 +18,7 @@ import { describeRoutes, type OpenApiOptions, serveDocument } from './http/plugi
 import { logRequests, requestId } from './http/plugins/request-log.ts'
 import { clientRoutes } from './http/routes/clients.ts'
 import { historyRoutes } from './http/routes/history.ts'
+import { metricsRoute } from './http/routes/metrics.ts'
 import { modelRoutes } from './http/routes/models.ts'
 import { operationRoutes } from './http/routes/operations.ts'
 import { queryRoute } from './http/routes/query.ts'
@@ -28,6 +30,7 @@ export interface AppDeps {
   readonly models: Models
   readonly turns: Turns
   readonly clients: Clients
+  readonly metrics: Registry
   readonly now: Now
   readonly logger: FastifyBaseLogger
   readonly apiKey: string | undefined
@@ -76,13 +79,14 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   historyRoutes(app, deps)
   clientRoutes(app, deps)
   operationRoutes(app, deps)
+  metricsRoute(app, deps)
   await serveDocument(app, deps.openApi)
   return app
 }
 
 function refuseWhenStopping(app: App, isStopping: () => boolean): void {
-  app.addHook('onRequest', async ({ routeOptions }) => {
-    if (isStopping() && routeOptions.config?.public !== true)
-      throw DaehwaError.of('server_shutting_down').after(5)
+  app.addHook('onRequest', async ({ routeOptions: { config } }) => {
+    if (!isStopping() || config?.public === true || config?.operational === true) return
+    throw DaehwaError.of('server_shutting_down').after(5)
   })
 }

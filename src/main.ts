@@ -18,6 +18,7 @@ import { Turns } from './conversation/turns.ts'
 import { silent } from './feed/silent.ts'
 import type { App } from './http/app-type.ts'
 import { createLogger } from './logger.ts'
+import { createMetrics } from './metrics.ts'
 import { OpenError } from './storage/database.ts'
 import { openStorage } from './storage/open-storage.ts'
 import { tokenCounter } from './upstream/count-tokens.ts'
@@ -92,7 +93,7 @@ async function run(config: Config): Promise<void> {
   }
   const turns = new Turns(domain)
   const app = await buildApp({
-    ...{ store, models, turns, clients: new Clients(domain, turns), now },
+    ...{ store, models, turns, clients: new Clients(domain, turns), metrics: createMetrics(turns), now },
     logger: log,
     apiKey: config.apiKey,
     demo,

@@ -51,6 +51,11 @@ export class Turns {
     return this.#running.draining
   }
 
+  /** How many turns are being answered here, and how many wait for their turn here. */
+  counts(): { running: number; waiting: number } {
+    return this.#visits.counts()
+  }
+
   /**
    * Takes an input: when this resolves it is durable, and the turn goes on by itself. What cannot be taken is
    * thrown before anything is kept.

@@ -32,6 +32,15 @@ export class Visits {
     return this.#visits.get(id)
   }
 
+  counts(): { running: number; waiting: number } {
+    const counts = { running: 0, waiting: 0 }
+    for (const { live } of this.#visits.values()) {
+      if (live.record.status === 'in_progress') counts.running++
+      else if (live.record.status === 'queued') counts.waiting++
+    }
+    return counts
+  }
+
   of(tenant: string, id: string): Visit | undefined {
     const visit = this.#visits.get(id)
     return visit?.tenant === tenant ? visit : undefined

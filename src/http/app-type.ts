@@ -24,5 +24,7 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Answers without a key: nothing that belongs to a tenant is behind it. */
     public?: boolean
+    /** Asked every few seconds by a machine: answers also while the server stops, and fills no log. */
+    operational?: boolean
   }
 }

@@ -49,6 +49,7 @@ it.each([
   ['http', "export { sqlStore as x } from '../storage/sql-store.ts'", message.beside],
   ['http/routes', "export { readEnv as x } from '../../config/env.ts'", message.beside],
   ['http', "export { OpenAiUpstream as x } from '../upstream/openai-upstream.ts'", message.beside],
+  ['http', "export { createMetrics as x } from '../metrics.ts'", message.beside],
   ['storage', "export { handleError as x } from '../http/error-handler.ts'", message.beside],
   ['storage/migrations', "export { handleError as x } from '../../http/error-handler.ts'", message.beside],
   ['upstream', "export { sqlStore as x } from '../storage/sql-store.ts'", message.beside],

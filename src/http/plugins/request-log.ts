@@ -8,13 +8,15 @@ export function logRequests(app: App): void {
   })
   app.addHook('onResponse', async (request, reply) => {
     const { method, routeOptions } = request
+    const { config } = routeOptions
     const fields = {
       method,
       route: routeOptions.url,
       status: reply.statusCode,
       ms: Math.round(reply.elapsedTime),
     }
-    request.log[routeOptions.config?.public === true ? 'debug' : 'info'](fields, 'request')
+    const quiet = config?.public === true || config?.operational === true
+    request.log[quiet ? 'debug' : 'info'](fields, 'request')
   })
 }
 
