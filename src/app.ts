@@ -84,9 +84,13 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   return app
 }
 
+/** A server that stops takes nothing new; what there is can be read, cancelled and erased to the end. */
 function refuseWhenStopping(app: App, isStopping: () => boolean): void {
-  app.addHook('onRequest', async ({ routeOptions: { config } }) => {
-    if (!isStopping() || config?.public === true || config?.operational === true) return
-    throw DaehwaError.of('server_shutting_down').after(5)
+  app.addHook('onRequest', async ({ method, routeOptions: { config } }, reply) => {
+    if (!isStopping()) return
+    reply.header('connection', 'close')
+    if (method === 'POST' || method === 'PATCH') {
+      if (config?.whileStopping !== true) throw DaehwaError.of('server_shutting_down').after(5)
+    }
   })
 }

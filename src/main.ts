@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
 import packageJson from '../package.json' with { type: 'json' }
 import { buildApp } from './app.ts'
 import { type Config, parseConfig } from './config/config.ts'
@@ -28,8 +29,8 @@ import { RetryingUpstream } from './upstream/retrying-upstream.ts'
 
 /** Signals this close together are one: a terminal and npm both send theirs. Milliseconds. */
 const oneSignal = 1_000
-/** How long running turns may go on after SIGTERM, and open connections after that. Milliseconds. */
-const grace = { turns: 20_000, connections: 3_000 }
+/** How long running turns may go on after SIGTERM, open connections after that, and a database that does not answer. Milliseconds. */
+const grace = { turns: 20_000, connections: 3_000, database: 500 }
 
 try {
   await run(parseConfig(readEnv(), readFile))
@@ -93,7 +94,14 @@ async function run(config: Config): Promise<void> {
   }
   const turns = new Turns(domain)
   const app = await buildApp({
-    ...{ store, models, turns, clients: new Clients(domain, turns), metrics: createMetrics(turns), now },
+    ...{
+      store,
+      models,
+      turns,
+      clients: new Clients(domain, turns),
+      metrics: createMetrics(turns, feed),
+      now,
+    },
     logger: log,
     apiKey: config.apiKey,
     demo,
@@ -110,8 +118,9 @@ async function run(config: Config): Promise<void> {
   stopping = true
   await turns.drain(grace.turns)
   await closeApp(app)
-  await membership.stop()
+  await Promise.race([membership.stop(), wait(grace.database)])
   await end('stopped')
+  setTimeout(() => process.exit(0), grace.database) // whatever of it does not let go: nothing is left to be lost
 }
 
 async function openRedis(url: string, log: Log): Promise<Feed & AsyncDisposable> {

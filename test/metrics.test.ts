@@ -7,10 +7,11 @@ it('gives every server metrics of its own, and registers nothing for all', async
     { running: 1, waiting: 2 },
     { running: 0, waiting: 0 },
   ]) {
-    const page = await createMetrics({ counts: () => counts }).metrics()
+    const page = await createMetrics({ counts: () => counts }, { alive: counts.running === 1 }).metrics()
     expect(page.match(/^daehwa_.+$/gm)).toEqual([
       `daehwa_turns_running ${counts.running}`,
       `daehwa_turns_waiting ${counts.waiting}`,
+      `daehwa_feed_alive ${counts.running}`,
     ])
   }
   expect(register.getMetricsAsArray()).toEqual([])

@@ -44,16 +44,19 @@ async function copyAll(from: Database, to: Database): Promise<void> {
   for (const { table, rows, digest } of await copyData(from, to, progress)) {
     process.stdout.write(`${table}: ${rows} rows, sha256 ${digest}\n`)
   }
-  process.stdout.write('Everything is copied, and both are equal.\n')
+  process.stdout.write(
+    'Everything is copied, and both are equal. Start the server on the new one, and keep the old one until you are sure.\n',
+  )
 }
 
 async function open(name: string, address: string): Promise<Database> {
   const options = { durability: 'full', now: Date.now() } as const
-  if (/^postgres(ql)?:\/\//.test(address)) return openDatabase({ ...options, url: address, dir: '' })
+  if (/^postgres(ql)?:\/\//.test(address))
+    return openDatabase({ ...options, url: address, dir: '', named: name })
   if (address.startsWith('sqlite:')) {
     const dir = address.slice('sqlite:'.length)
     if (name === '--from' && !existsSync(join(dir, 'daehwa.db')))
-      throw new OpenError(`there is no data in ${dir}`)
+      throw new OpenError(`there is no data in ${dir}: name the folder that holds daehwa.db`)
     return openDatabase({ ...options, dir })
   }
   throw new OpenError(

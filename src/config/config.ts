@@ -137,13 +137,26 @@ function redisUrl(env: Env): string | undefined {
   const value = text(env, 'REDIS_URL')
   if (value === undefined) return undefined
   const example = 'redis://host:6379, or with TLS rediss://user:password@host:6379'
-  if (!/^rediss?:\/\/[^/]/.test(value) || URL.parse(value) === null) {
-    throw new ConfigError(`REDIS_URL must be an address as ${example}`)
+  if (!isRedisAddress(value)) {
+    throw new ConfigError(
+      `REDIS_URL must be an address as ${example}. Percent-encode what is special in its password: "/" is %2F, "@" is %40, "%" is %25`,
+    )
   }
   if (text(env, 'DATABASE_URL') !== undefined) return value
   throw new ConfigError(
     'REDIS_URL is for several instances, and those need one Postgres. Set DATABASE_URL too, or leave REDIS_URL out',
   )
+}
+
+function isRedisAddress(value: string): boolean {
+  const url = /^rediss?:\/\/[^/]/.test(value) ? URL.parse(value) : null
+  if (url === null || url.hostname === '' || url.search + url.hash !== '') return false
+  try {
+    decodeURIComponent(url.username + url.password)
+  } catch {
+    return false
+  }
+  return /^(\/\d{0,3})?$/.test(url.pathname)
 }
 
 /** Its value is never repeated in a message: it may hold a password. */

@@ -16,10 +16,14 @@ const wording = {
     'The key is missing or wrong. Send the key of this server (its DAEHWA_API_KEY) as "Authorization: Bearer <key>" or "x-api-key: <key>".',
   not_found: (d: { what: string }) => `There is no ${d.what}.`,
   conversation_busy: (d: { waiting: number }) =>
-    `${d.waiting} messages of this conversation are waiting already. Try again when some are answered.`,
+    d.waiting === 0
+      ? 'Another message of this conversation is being answered. Try again when that is done.'
+      : `${d.waiting} messages of this conversation are waiting already. Try again when some are answered.`,
   compaction_running: () =>
     'Older turns of this conversation are being summarised already. Try again in a moment.',
   turn_cancelled: () => 'This message was cancelled before it was answered.',
+  turn_retried: () =>
+    'This try of the message failed, and it is being tried again. Ask for the turn anew to follow that.',
   idempotency_key_reused: () =>
     'This Idempotency-Key was sent before with another body. Send a new key with each new message.',
   history_deleted: () =>

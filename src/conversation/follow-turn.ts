@@ -16,7 +16,7 @@ export interface Followable {
 }
 
 /** Ends of which the pieces that had come are not kept: whoever had more of them is told of the end all the same. */
-const forgotten: ReadonlySet<ErrorCode> = new Set(['server_restarted', 'history_deleted'])
+const forgotten: ReadonlySet<ErrorCode> = new Set(['server_restarted', 'history_deleted', 'turn_retried'])
 
 /** A turn that has ended, from its record. */
 export function endedTurn(record: TurnRecord, stillThere: () => Promise<boolean>): Followable {
@@ -48,3 +48,16 @@ export function answered(record: TurnRecord): TurnRecord {
   if (!isEnded(record.status)) throw DaehwaError.of('storage_unavailable').after(1) // its end is not written yet
   return record
 }
+
+/**
+ * Tells one reader that they are told no more, though the turn goes on ("The error event"). It bears the number of the last
+ * event that they have, so that they go on from there elsewhere.
+ */
+export const errorEvent = (
+  { code, message }: { code: string; message: string },
+  last: number,
+): TurnEvent => ({
+  type: 'error',
+  sequence_number: last,
+  error: { type: 'server_error', code, message, param: null },
+})

@@ -14,6 +14,14 @@ export interface WatchedTurn {
   readonly followed: boolean
 }
 
+/** One try of a turn, and who runs it. */
+export interface RunningTry {
+  readonly tenant: string
+  readonly id: string
+  readonly createdAt: number
+  readonly owner: string
+}
+
 /** What has come of an answer. */
 export interface Progress {
   readonly text: string
@@ -35,10 +43,10 @@ export interface InstanceStore {
   takeOver(instance: string, at: number): Promise<TakenTurn[]>
   /** The turns of an instance that have not ended. */
   unended(instance: string): Promise<WatchedTurn[]>
-  /** Asks whoever runs a turn to write down what comes of it. */
+  /** Asks whoever runs a turn to write down what comes of it, for some seconds. */
   markFollowed(tenant: string, turnId: string): Promise<void>
   /** Writes down what has come of a turn that runs; nothing is done when it is not its owner's any more. */
-  keepProgress(turn: { tenant: string; id: string; owner: string }, progress: Progress): Promise<void>
+  keepProgress(turn: RunningTry, progress: Progress): Promise<void>
   /** Gives turns away that an instance does not know of: whoever takes over next has them. */
   disown(instance: string, turns: readonly WatchedTurn[]): Promise<void>
 }

@@ -37,9 +37,9 @@ export class LiveTurn implements Followable {
     return this.#ended.promise
   }
 
-  /** The answer so far, the lengths of its pieces, and what was thought aloud. */
+  /** The answer as it is at this moment, the lengths of its pieces, and what was thought aloud. */
   get output(): { text: string; pieces: number[]; reasoning: string } {
-    return { text: this.#texts.join(''), pieces: this.#lengths, reasoning: this.#reasoning }
+    return { text: this.#texts.join(''), pieces: [...this.#lengths], reasoning: this.#reasoning }
   }
 
   /** In how many pieces it has come so far. */

@@ -39,6 +39,7 @@ export class Membership {
   readonly #doing = new Set<string>()
   #id: string
   #member = false
+  #outOfReach = false
   /** By the monotonic clock: before the last renewal was asked for, and the last look at the others. */
   #confirmed = 0
   #looked = 0
@@ -122,14 +123,21 @@ export class Membership {
     duties.lose()
   }
 
-  /** Begins what is not under way already. What fails is tried again by the next tick. */
+  /** Begins what is not under way already. What fails is tried again by the next tick; that it fails is said once. */
   #once(what: string, work: () => Promise<void>): void {
     if (this.#doing.has(what)) return
     this.#doing.add(what)
     work()
-      .catch((error: unknown) => {
-        this.#deps.log.warn({ code: codeOf(error), what }, 'the other instances could not be heard of')
-      })
+      .then(() => this.#say(undefined))
+      .catch((error: unknown) => this.#say(error))
       .finally(() => this.#doing.delete(what))
+  }
+
+  #say(error: unknown): void {
+    const { log } = this.#deps
+    if ((error !== undefined) === this.#outOfReach) return
+    this.#outOfReach = error !== undefined
+    if (error === undefined) log.info({}, 'the database answers again')
+    else log.warn({ code: codeOf(error), err: error }, 'the database does not answer')
   }
 }

@@ -21,7 +21,7 @@ export class Readers {
     this.#waiting.add(onMore)
     signal.addEventListener('abort', onMore)
     try {
-      for (let next = after + 1; !signal.aborted; ) {
+      for (let next = Math.max(0, after + 1); !signal.aborted; ) {
         const fresh = list.slice(next)
         next += fresh.length
         if (fresh.length > 0) yield fresh

@@ -1,8 +1,8 @@
 import { Bell } from './bell.ts'
-import { type Asked, askedChannel, laneChannel, readAsked, type Told, turnChannel } from './channels.ts'
+import { type Asked, askedChannel, laneChannel, readAsked, type Try, turnChannel } from './channels.ts'
 import type { ConversationKey } from './conversation.ts'
 import type { LiveTurn } from './live-turn.ts'
-import type { Feed } from './ports.ts'
+import type { Feed, Monotonic } from './ports.ts'
 import type { Store } from './store.ts'
 import { isEnded } from './turn.ts'
 import type { TurnEvent } from './turn-event.ts'
@@ -10,18 +10,24 @@ import type { Visit, Visits } from './visits.ts'
 
 /** How often a turn is told of that says nothing new, and how often what is new is written down for others. Milliseconds. */
 const every = { beat: 200, write: 250 } as const
-/** How many events go into one message. */
-const atOnce = 100
+/** A turn that nobody has asked for in so long is told no more. Milliseconds. */
+const forgotten = 6_000
+/** How much goes into one message, in UTF-16 units of JSON; what is larger by itself than the second is not told. */
+const atOnce = { message: 64 * 1024, event: 1024 * 1024 } as const
 
 interface TellerDeps {
   readonly store: Store
   readonly feed: Feed
+  readonly clock: Monotonic
   readonly instance: () => string
 }
 
-/** One who has asked for a turn is told of it from this number on. */
+/** A turn that is told, from this number on. */
 interface Relay {
   next: number
+  asked: number
+  beyond: boolean
+  readonly live: LiveTurn
   readonly stop: AbortController
 }
 
@@ -30,7 +36,8 @@ export class Teller {
   readonly #deps: TellerDeps
   readonly #visits: Visits
   readonly #relays = new Map<string, Relay>()
-  readonly #written = new Set<string>()
+  readonly #writing = new Set<LiveTurn>()
+  #followed: ReadonlySet<string> = new Set()
 
   constructor(deps: TellerDeps, visits: Visits) {
     this.#deps = deps
@@ -42,7 +49,7 @@ export class Teller {
     return this.#deps.feed.listen(askedChannel, (message) => {
       const asked = readAsked(message)
       if (asked === undefined) return
-      if ('tell' in asked) this.#relay(asked.tell, asked.after)
+      if ('tell' in asked) this.#relay({ id: asked.tell, createdAt: asked.createdAt }, asked.after + 1)
       else if (asked.look.some((id) => this.#visits.get(id) !== undefined)) look()
     })
   }
@@ -59,62 +66,95 @@ export class Teller {
     if (this.#deps.feed.alive) this.#deps.feed.tell(laneChannel(key), '')
   }
 
-  /** Writes down what comes of these turns, as long as they run. */
+  /** Writes down what comes of these turns as long as they run, and of no others any more. */
   write(ids: readonly string[]): void {
+    this.#followed = new Set(ids)
     for (const id of ids) {
       const visit = this.#visits.get(id)
-      if (visit === undefined || this.#written.has(id)) continue
-      this.#written.add(id)
-      this.#keepWriting(id, visit).finally(() => this.#written.delete(id))
+      if (visit === undefined || this.#writing.has(visit.live)) continue
+      this.#writing.add(visit.live)
+      void this.#keepWriting(id, visit)
     }
   }
 
-  #relay(id: string, after: number): void {
-    const live = this.#visits.get(id)?.live
-    const known = this.#relays.get(id)
-    if (live === undefined || (known !== undefined && known.next <= after + 1)) return
+  #relay(turn: Try, next: number): void {
+    const { clock } = this.#deps
+    const live = this.#visits.get(turn.id)?.live
+    if (live === undefined || live.record.createdAt !== turn.createdAt) return
+    const known = this.#relays.get(turn.id)
+    if (known !== undefined && known.live === live) {
+      known.asked = clock()
+      if (known.next <= next) return
+    }
     known?.stop.abort()
-    const relay = { next: after + 1, stop: new AbortController() }
-    this.#relays.set(id, relay)
-    const beat = setInterval(() => this.#tell(id, { events: [], next: relay.next, ended: false }), every.beat)
-    this.#tellAll(id, live, relay).finally(() => {
-      clearInterval(beat)
-      if (this.#relays.get(id) === relay) this.#relays.delete(id)
-    })
+    const relay = { next, asked: clock(), beyond: false, live, stop: new AbortController() }
+    this.#relays.set(turn.id, relay)
+    void this.#tellAll(turn, relay)
   }
 
-  async #tellAll(id: string, live: LiveTurn, relay: Relay): Promise<void> {
-    for await (const all of live.follow(relay.next - 1, relay.stop.signal)) {
+  async #tellAll(turn: Try, relay: Relay): Promise<void> {
+    const { feed, clock } = this.#deps
+    const { live, stop } = relay
+    const tell = (events: readonly string[] = [], ended = false) => {
+      const about = `"next":${relay.next},"ended":${ended},"beyond":${relay.beyond}`
+      feed.tell(turnChannel(turn), `{"events":[${events.join()}],${about}}`)
+    }
+    const beat = setInterval(() => {
+      if (clock() - relay.asked > forgotten) stop.abort()
+      else tell()
+    }, every.beat)
+    for await (const all of live.follow(relay.next - 1, stop.signal)) {
       if (isEnded(live.record.status)) break
-      for (let at = 0; at < all.length; at += atOnce) {
-        const events: readonly TurnEvent[] = all.slice(at, at + atOnce)
-        relay.next += events.length
-        this.#tell(id, { events, next: relay.next, ended: false })
+      for (const { events, next, beyond } of messagesOf(all)) {
+        relay.next = next
+        relay.beyond ||= beyond
+        tell(events)
       }
     }
-    if (!relay.stop.signal.aborted) this.#tell(id, { events: [], next: relay.next, ended: true })
-  }
-
-  #tell(id: string, told: Told): void {
-    this.#deps.feed.tell(turnChannel(id), JSON.stringify(told))
+    clearInterval(beat)
+    if (!stop.signal.aborted) tell([], true)
+    if (this.#relays.get(turn.id) === relay) this.#relays.delete(turn.id)
   }
 
   async #keepWriting(id: string, { tenant, live }: Visit): Promise<void> {
     const { store, instance } = this.#deps
+    const { createdAt } = live.record
     const bell = new Bell()
     let over = false
-    live.ended.finally(() => {
+    void live.ended.then(() => {
       over = true
       bell.ring()
     })
-    for (let written = 0; !over; await bell.wait(every.write)) {
+    for (let written = 0; !over && this.#followed.has(id); await bell.wait(every.write)) {
       const count = live.pieces
       if (count === written) continue
-      const write = async () => store.keepProgress({ tenant, id, owner: instance() }, live.output)
+      const write = async () => store.keepProgress({ tenant, id, createdAt, owner: instance() }, live.output)
       await write().then(
         () => (written = count),
         () => {}, // the next one holds it too
       )
     }
+    this.#writing.delete(live)
   }
+}
+
+/** Events as JSON, in messages that are not too long. One that is too long by itself is left out, and whoever waits for it reads it. */
+function* messagesOf(
+  all: readonly TurnEvent[],
+): Generator<{ events: string[]; next: number; beyond: boolean }> {
+  let events: string[] = []
+  let size = 0
+  for (const event of all) {
+    const json = JSON.stringify(event)
+    const beyond = json.length > atOnce.event
+    if (beyond || size + json.length > atOnce.message) {
+      yield { events, next: event.sequence_number, beyond }
+      ;[events, size] = [[], 0]
+    }
+    if (beyond) continue
+    events.push(json)
+    size += json.length
+  }
+  const last = all.at(-1)
+  if (last !== undefined) yield { events, next: last.sequence_number + 1, beyond: false }
 }

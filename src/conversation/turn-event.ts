@@ -51,6 +51,12 @@ export interface TurnEvent {
   readonly part?: OutputText
   readonly delta?: string
   readonly text?: string
+  readonly error?: {
+    readonly type: string
+    readonly code: string
+    readonly message: string
+    readonly param: null
+  }
 }
 
 /** The id of a turn's answer, which is known before it is kept. */

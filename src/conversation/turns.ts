@@ -151,6 +151,7 @@ export class Turns {
     }
     const timer = setTimeout(end, grace)
     await this.#running.drain()
+    await this.#elsewhere.unread()
     clearTimeout(timer)
     this.#elsewhere.stop()
     this.#asked[Symbol.dispose]()

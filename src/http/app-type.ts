@@ -24,7 +24,9 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Answers without a key: nothing that belongs to a tenant is behind it. */
     public?: boolean
-    /** Asked every few seconds by a machine: answers also while the server stops, and fills no log. */
+    /** Asked every few seconds by a machine: it fills no log. */
     operational?: boolean
+    /** Changes what there is, and begins nothing: it is taken also while the server stops. */
+    whileStopping?: boolean
   }
 }

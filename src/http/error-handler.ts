@@ -28,6 +28,7 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
   upstream_quota: 503,
   upstream_unavailable: 503,
   server_restarted: 503,
+  turn_retried: 503,
   server_shutting_down: 503,
   upstream_timeout: 504,
   storage_full: 507,

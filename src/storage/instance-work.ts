@@ -1,5 +1,5 @@
 import { DaehwaError } from '../conversation/errors.ts'
-import type { Progress, TakenTurn, WatchedTurn } from '../conversation/instance-store.ts'
+import type { Progress, RunningTry, TakenTurn, WatchedTurn } from '../conversation/instance-store.ts'
 import type { Settings } from '../conversation/settings.ts'
 import { all, first, lock, run, type Work } from './database.ts'
 import type { Dialect } from './dialects.ts'
@@ -13,6 +13,8 @@ const orphanedBy = (now: string) =>
   `(owner IS NULL OR owner NOT IN (SELECT id FROM instances WHERE lease_until > ${now}))`
 /** For so long a dead instance stays in its table, in milliseconds. */
 const remembered = 24 * 60 * 60 * 1000
+/** For so long a turn counts as followed from elsewhere, in milliseconds. */
+const followedFor = 6_000
 
 export function* join({ now }: Dialect, instance: string, lease: number): Work<void> {
   yield* run(`DELETE FROM instances WHERE lease_until < ${now} - ?`, remembered)
@@ -85,9 +87,10 @@ export function* takeOver({ now, lockFree }: Dialect, instance: string, at: numb
   return taken.filter(({ id }) => wereOrphans.has(id)).map(toTaken)
 }
 
-export function* unended(instance: string): Work<WatchedTurn[]> {
+export function* unended({ now }: Dialect, instance: string): Work<WatchedTurn[]> {
   const rows = yield* all<{ tenant: string; id: string; cancelled: number; followed: number }>(
-    `SELECT tenant, id, cancel_requested AS cancelled, followed FROM turns WHERE owner = ? AND ${open}`,
+    `SELECT tenant, id, cancel_requested AS cancelled, CASE WHEN followed_until > ${now} THEN 1 ELSE 0 END AS followed
+     FROM turns WHERE owner = ? AND ${open}`,
     instance,
   )
   return rows.map(({ tenant, id, cancelled, followed }) => ({
@@ -106,23 +109,22 @@ export function* disown(instance: string, turns: readonly WatchedTurn[]): Work<v
   }
 }
 
-export function* markFollowed(tenant: string, turnId: string): Work<void> {
-  yield* lock(ofTurn, tenant, tenant, turnId)
+/** Like the next one it writes one row and locks no other, so that nobody waits in a circle. */
+export function* markFollowed({ now }: Dialect, tenant: string, turnId: string): Work<void> {
   yield* run(
-    `UPDATE turns SET followed = 1 WHERE tenant = ? AND id = ? AND followed = 0 AND ${open}`,
-    ...[tenant, turnId],
+    `UPDATE turns SET followed_until = ${now} + ? WHERE tenant = ? AND id = ? AND ${open}`,
+    ...[followedFor, tenant, turnId],
   )
 }
 
-/** Of one row that nobody else writes while it runs, but to end it: the conversation need not be locked. */
 export function* keepProgress(
-  { tenant, id, owner }: { tenant: string; id: string; owner: string },
+  { tenant, id, createdAt, owner }: RunningTry,
   { text, pieces, reasoning }: Progress,
 ): Work<void> {
   yield* run(
     `UPDATE turns SET output = ?, pieces = ?, reasoning = ?
-     WHERE tenant = ? AND id = ? AND owner = ? AND status = 'in_progress'`,
-    ...[text, pieces.join(','), reasoning || null, tenant, id, owner],
+     WHERE tenant = ? AND id = ? AND created_at = ? AND owner = ? AND status = 'in_progress'`,
+    ...[text, pieces.join(','), reasoning || null, tenant, id, createdAt, owner],
   )
 }
 

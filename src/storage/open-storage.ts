@@ -1,8 +1,8 @@
 import { DaehwaError } from '../conversation/errors.ts'
 import type { Store } from '../conversation/store.ts'
-import { type Database, OpenError } from './database.ts'
+import { type Database, first, OpenError } from './database.ts'
 import { forgetOthers } from './instance-work.ts'
-import { migrate } from './migrations/migrate.ts'
+import { migrate, SchemaError } from './migrations/migrate.ts'
 import { sqlStore } from './sql-store.ts'
 import { type Durability, SqliteDatabase } from './sqlite.ts'
 
@@ -19,6 +19,8 @@ interface StorageOptions {
   readonly url?: string | undefined
   /** Made if absent. */
   readonly dir: string
+  /** What the operator calls it by. @default 'DATABASE_URL' */
+  readonly named?: string
   readonly durability: Durability
   readonly now: number
   /** Whether the schema may be changed. @default true */
@@ -32,13 +34,23 @@ interface StorageOptions {
  */
 export async function openStorage(options: StorageOptions): Promise<Storage> {
   const database = await openDatabase(options)
+  const place = placeOf(options)
+  const half = await database.read(() => first(database.dialect.tableCalled, 'copy_in_progress'))
+  if (half !== undefined) {
+    await database.close()
+    throw new OpenError(`a copy into ${place} was not finished. Run it again: it goes on where it was`)
+  }
   return {
     store: sqlStore(database),
-    place: options.url === undefined ? options.dir : shownAddress(options.url),
+    place,
     shared: database.shared,
     [Symbol.asyncDispose]: () => database.close(),
   }
 }
+
+/** Where the data is, as it may be shown. */
+export const placeOf = ({ url, dir }: Pick<StorageOptions, 'url' | 'dir'>): string =>
+  url === undefined ? dir : shownAddress(url)
 
 /** The same without a store. */
 export function openDatabase(options: StorageOptions): Promise<Database> {
@@ -59,7 +71,10 @@ async function openSqlite({ dir, durability, now, migrates }: StorageOptions): P
   return database
 }
 
-async function openPostgres(url: string, { durability, now, migrates }: StorageOptions): Promise<Database> {
+async function openPostgres(
+  url: string,
+  { durability, now, migrates, named = 'DATABASE_URL' }: StorageOptions,
+): Promise<Database> {
   const { PostgresDatabase } = await import('./postgres.ts') // 10 MB that SQLite does without
   const place = shownAddress(url)
   const database = new PostgresDatabase(url, durability)
@@ -68,7 +83,8 @@ async function openPostgres(url: string, { durability, now, migrates }: StorageO
     await migrate(database, now, migrates)
   } catch (error) {
     await database.close()
-    throw new OpenError(`the database ${place} cannot be used (${reasonOf(error)}). Check DATABASE_URL`)
+    if (error instanceof SchemaError) throw new OpenError(`${place}: ${error.message}`)
+    throw new OpenError(`the database ${place} cannot be used (${reasonOf(error)}). Check ${named}`)
   }
   return database
 }

@@ -18,7 +18,10 @@ export function* readTurn(tenant: string, id: string): Work<TurnRecord | undefin
 }
 
 export function* hasTurn(tenant: string, id: string): Work<boolean> {
-  const row = yield* first<{ id: string }>('SELECT id FROM turns WHERE tenant = ? AND id = ?', tenant, id)
+  const row = yield* first<{ id: string }>(
+    "SELECT id FROM turns WHERE tenant = ? AND id = ? AND coalesce(error_code, '') <> 'history_deleted'",
+    ...[tenant, id],
+  )
   return row !== undefined
 }
 

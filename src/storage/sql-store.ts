@@ -54,9 +54,9 @@ export function sqlStore(database: Database): Store {
     renew: (id, lease) => database.write(() => instance.renew(dialect, id, lease)),
     leave: (id) => database.write(() => instance.leave(id)),
     takeOver: (id, at) => database.write(() => instance.takeOver(dialect, id, at)),
-    unended: (id) => database.read(() => instance.unended(id)),
+    unended: (id) => database.read(() => instance.unended(dialect, id)),
     disown: (id, turns) => database.write(() => instance.disown(id, turns)),
-    markFollowed: (tenant, id) => database.write(() => instance.markFollowed(tenant, id)),
+    markFollowed: (tenant, id) => database.write(() => instance.markFollowed(dialect, tenant, id)),
     keepProgress: (running, progress) => database.write(() => instance.keepProgress(running, progress)),
     requestCancel: (tenant, id, at) => database.write(() => instance.requestCancel(tenant, id, at)),
     ping: () =>

@@ -49,6 +49,8 @@ it('copies everything from SQLite to Postgres, interrupted or not, and shows tha
   const cut = await daehwa(args, conversations > 1_000 ? 20_000 : 900)
   expect(cut.code).toBeNull()
   await wait(100)
+  const early = await runToEnd({ env: { DATABASE_URL: url } })
+  expect(early).toMatchObject({ code: 1, output: expect.stringContaining('a copy into') })
   const begun = performance.now()
   const { code, output } = await daehwa(args)
   expect(code, output).toBe(0)
@@ -98,7 +100,14 @@ it.each([
 it('brings a schema up to date, and tells its commands', async () => {
   process.env['DATA_DIR'] = temporaryDir()
   onTestFinished(() => void delete process.env['DATA_DIR'])
-  expect(await daehwa(['migrate'])).toEqual({ code: 0, output: 'The schema is up to date.\n' })
+  expect(await daehwa(['migrate'])).toMatchObject({
+    code: 0,
+    output: expect.stringMatching(/^The schema of .+ is at version \d+, the newest\.\n$/),
+  })
+  expect(await daehwa(['migrate', '--to', 'x'])).toMatchObject({
+    code: 1,
+    output: expect.stringContaining('takes no --to'),
+  })
   expect((await daehwa(['--help'])).output).toContain('copy')
 })
 

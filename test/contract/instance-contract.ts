@@ -267,7 +267,7 @@ export function instanceContract(open: () => Promise<StoreUnderTest>): void {
     const key = someone()
     const asked = { ...turn(key, 'q'), owner: a } as NewTurn
     const claim = claimOf(await store.accept(asked, 9)) as Claim
-    const running = { tenant: key.tenant, id: asked.id, owner: a }
+    const running = { tenant: key.tenant, id: asked.id, createdAt: asked.at, owner: a }
     const followed = async () =>
       (await store.unended(a)).filter(({ id }) => id === asked.id).map((one) => one.followed)
     expect(await followed()).toEqual([false])
@@ -276,6 +276,7 @@ export function instanceContract(open: () => Promise<StoreUnderTest>): void {
     expect(await followed()).toEqual([true])
     const come = { text: 'one 둘 ', pieces: [4, 2], reasoning: 'hm' }
     await store.keepProgress({ ...running, owner: b }, { ...come, text: 'not ' })
+    await store.keepProgress({ ...running, createdAt: 99 }, { ...come, text: 'not ' })
     await store.keepProgress(running, come)
     expect(await store.turn(key.tenant, asked.id)).toMatchObject({ status: 'in_progress', ...come })
     await commit(store, claim, answer('one 둘 three'))
@@ -290,12 +291,14 @@ export function instanceContract(open: () => Promise<StoreUnderTest>): void {
     const asked = { ...turn(key, 'q'), owner: a } as NewTurn
     await store.accept(asked, 9)
     const come = { text: 'said', pieces: [4], reasoning: 'thought' }
-    await store.keepProgress({ tenant: key.tenant, id: asked.id, owner: a }, come)
+    const running = { tenant: key.tenant, id: asked.id, createdAt: asked.at, owner: a }
+    await store.keepProgress(running, come)
     if (how === 'take over') {
       await store.leave(a)
       await store.takeOver(b, 5)
     } else await store[how](key, 5)
     const left = await store.turn(key.tenant, asked.id)
     expect(left).toMatchObject({ text: '', pieces: [], reasoning: '' })
+    expect(await store.hasTurn(key.tenant, asked.id)).toBe(how === 'take over')
   })
 }

@@ -33,7 +33,7 @@ it('reads numbers of tokens that were kept before they had a limit', async () =>
   raw.exec(`DELETE FROM schema_migrations WHERE version > 3; DROP INDEX turns_erased; DROP INDEX turns_by_owner; DROP INDEX turns_open;
     DROP TABLE instances; ALTER TABLE conversations DROP COLUMN places;
     ALTER TABLE turns DROP COLUMN owner; ALTER TABLE turns DROP COLUMN cancel_requested;
-    ALTER TABLE turns DROP COLUMN followed;
+    ALTER TABLE turns DROP COLUMN followed_until;
     UPDATE conversations SET input_tokens = ${2n ** 60n}, output_tokens = ${2n ** 53n};
     UPDATE turns SET usage_total = ${2n ** 54n}`)
   raw.close()

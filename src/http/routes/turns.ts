@@ -25,7 +25,9 @@ export function turnRoutes(app: App, { turns, encode }: { turns: Turns; encode: 
     },
   )
 
-  app.post('/turns/:id/cancel', { schema: cancelTurnSchema }, async ({ tenant, params }) => {
+  const config = { whileStopping: true }
+
+  app.post('/turns/:id/cancel', { schema: cancelTurnSchema, config }, async ({ tenant, params }) => {
     checkText(params.id)
     return responseObject(await turns.cancel(tenant, params.id))
   })

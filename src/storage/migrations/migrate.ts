@@ -11,11 +11,19 @@ import { followedTurns } from './0007-followed-turns.ts'
 /** Every change of the schema, oldest first. One that has been released is never edited. */
 const migrations = [conversations, lazyCounts, clients, safeCounts, erasedTurns, instances, followedTurns]
 
+/** The schema of the data is not what this Daehwa needs; the message is one line for the operator. */
+export class SchemaError extends Error {
+  override readonly name = 'SchemaError'
+}
+
+/** The version that this Daehwa needs. */
+export const newestVersion = migrations.length
+
 /**
  * Brings the schema up to date, each step in a transaction of its own; of several processes that start at once each
  * finds the steps of the others.
  *
- * @throws Error when the data was written by a newer Daehwa, or by an older one and nothing may be changed
+ * @throws SchemaError when the data was written by a newer Daehwa, or by an older one and nothing may be changed
  */
 export async function migrate(database: Database, now: number, mayChange = true): Promise<void> {
   while (await database.alter(() => nextStep(database.dialect, now, mayChange)));
@@ -23,26 +31,33 @@ export async function migrate(database: Database, now: number, mayChange = true)
 
 /** Takes one step; false when there is none left. */
 function* nextStep(dialect: Dialect, now: number, mayChange: boolean): Work<boolean> {
-  yield* all(
-    'CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at BIGINT NOT NULL)',
-  )
-  const row = yield* first<{ version: number | null }>(
-    'SELECT max(version) AS version FROM schema_migrations',
-  )
-  const version = row?.version ?? 0
+  if (mayChange) {
+    yield* all(
+      'CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at BIGINT NOT NULL)',
+    )
+  }
+  const version = yield* currentVersion(dialect)
   if (version > migrations.length) {
-    throw new Error(
+    throw new SchemaError(
       `the data has schema version ${version}, and this Daehwa knows ${migrations.length}. Start the newer Daehwa that wrote it`,
     )
   }
   const statements = migrations[version]
   if (statements === undefined) return false
   if (!mayChange) {
-    throw new Error(
+    throw new SchemaError(
       `the schema of the data is at version ${version}, and this Daehwa needs ${migrations.length}. Bring it up to date first: npm run daehwa -- migrate`,
     )
   }
   for (const statement of statements(dialect)) yield* all(statement)
   yield* all('INSERT INTO schema_migrations (version, applied_at) VALUES (?, ?)', version + 1, now)
   return true
+}
+
+function* currentVersion({ tableCalled }: Dialect): Work<number> {
+  if ((yield* first(tableCalled, 'schema_migrations')) === undefined) return 0
+  const row = yield* first<{ version: number | null }>(
+    'SELECT max(version) AS version FROM schema_migrations',
+  )
+  return row?.version ?? 0
 }
