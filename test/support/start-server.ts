@@ -2,14 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import packageJson from '../../package.json' with { type: 'json' }
-
-const root = resolve(import.meta.dirname, '../..')
-/** The options of Node and the launcher, as `npm start` has them. */
-const started = /exec node (.*) (bin\/\S+) \|\|/.exec(packageJson.scripts.start)
-const nodeArgs = [...(started?.[1]?.split(' ') ?? []), join(root, started?.[2] ?? '')]
+import { nodeArgs } from './program.ts'
 
 export interface RunningServer {
   readonly url: string
