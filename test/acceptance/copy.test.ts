@@ -13,14 +13,17 @@ import { runToEnd, startServer, temporaryDir } from '../support/start-server.ts'
 const postgres = postgresForTests()
 const launcher = resolve(import.meta.dirname, '../../bin/daehwa.js')
 
-/** Runs the command; `killAfter` milliseconds it is killed, if it still runs. */
-async function daehwa(args: readonly string[], killAfter?: number) {
+/** Runs the command; it is killed when it has said `killAt`. */
+async function daehwa(args: readonly string[], killAt?: string) {
   const child = spawn(process.execPath, [launcher, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
   onTestFinished(() => void child.kill('SIGKILL'))
   let output = ''
-  child.stdout.on('data', (bytes) => (output += bytes))
-  child.stderr.on('data', (bytes) => (output += bytes))
-  if (killAfter !== undefined) setTimeout(() => child.kill('SIGKILL'), killAfter).unref()
+  const hear = (bytes: Buffer) => {
+    output += bytes
+    if (killAt !== undefined && output.includes(killAt)) child.kill('SIGKILL')
+  }
+  child.stdout.on('data', hear)
+  child.stderr.on('data', hear)
   const [code] = await once(child, 'close')
   return { code: code as number | null, output }
 }
@@ -46,7 +49,7 @@ it('copies everything from SQLite to Postgres, interrupted or not, and shows tha
   const dir = await dataOf(conversations, 100)
   const url = await postgres.newDatabase()
   const args = ['copy', '--from', `sqlite:${dir}`, '--to', url]
-  const cut = await daehwa(args, conversations > 1_000 ? 20_000 : 900)
+  const cut = await daehwa(args, 'copying items')
   expect(cut.code).toBeNull()
   await wait(100)
   const early = await runToEnd({ env: { DATABASE_URL: url } })
