@@ -8,8 +8,8 @@ export class Bell {
     this.#wake()
   }
 
-  /** Resolves when it rings, or after so many milliseconds. */
-  async wait(longest: number): Promise<void> {
+  /** Resolves when it rings, or after so many milliseconds: whether it has rung. */
+  async wait(longest: number): Promise<boolean> {
     if (!this.#rung) {
       let timer: NodeJS.Timeout | undefined
       await new Promise<void>((resolve) => {
@@ -18,6 +18,8 @@ export class Bell {
       })
       clearTimeout(timer)
     }
+    const rung = this.#rung
     this.#rung = false
+    return rung
   }
 }

@@ -3,8 +3,8 @@ import { newId } from './ids.ts'
 import type { InstanceStore, TakenTurn } from './instance-store.ts'
 import type { Log, Monotonic, Now } from './ports.ts'
 
-/** How often it is looked whether others have ended a turn that runs here. Milliseconds. */
-const watchEvery = 500
+/** How often it is looked at least whether others have ended a turn that runs here, or read one. Milliseconds. */
+const watchEvery = 250
 
 interface MembershipDeps {
   readonly store: InstanceStore
@@ -43,7 +43,6 @@ export class Membership {
   /** By the monotonic clock: before the last renewal was asked for, and the last look at the others. */
   #confirmed = 0
   #looked = 0
-  #watched = 0
   #timer: NodeJS.Timeout | undefined
 
   constructor(deps: MembershipDeps) {
@@ -61,7 +60,7 @@ export class Membership {
     const { shared, lease } = this.#deps
     await this.#join()
     await this.#takeOver(duties)
-    if (shared) this.#timer = setInterval(() => this.#tick(duties), lease / 12)
+    if (shared) this.#timer = setInterval(() => this.#tick(duties), Math.min(watchEvery, lease / 12))
   }
 
   /** To be called when nothing runs any more: what still waits is others' at once. */
@@ -82,10 +81,7 @@ export class Membership {
     if (now - this.#confirmed >= lease / 3) this.#once('renew', () => this.#renew(store, duties))
     if (now - this.#looked >= lease / 6 && !duties.draining)
       this.#once('take over', () => this.#takeOver(duties))
-    if (now - this.#watched >= watchEvery) {
-      this.#watched = now
-      this.#once('watch', () => duties.watch())
-    }
+    this.#once('watch', () => duties.watch())
   }
 
   async #join(): Promise<void> {

@@ -9,7 +9,7 @@ import { eventsOf, type TurnEvent } from './turn-event.ts'
 import { TurnOwner, type TurnOwnerDeps } from './turn-owner.ts'
 
 /** How often the database is asked what has become of a turn, when nothing is heard of it and when something is. Milliseconds. */
-const lookAgain = { unheard: 250, heard: 500 } as const
+const lookAgain = { unheard: 250, heard: 1_000 } as const
 /** For how long it is watched when nobody reads it any more: readers come back. Milliseconds. */
 const idle = 3_000
 
@@ -126,13 +126,16 @@ export class Mirror implements Followable {
   }
 
   async #untilUnused(): Promise<void> {
-    const { feed, watches } = this.#deps
+    const { feed, watches, clock } = this.#deps
     using _ = feed.listen(turnChannel(this.#record), (message) => this.#hear(message))
-    while (!this.#isOver && this.#isUsed) {
-      await this.#look()
-      if (this.#isOver) break
+    let looked = Number.NEGATIVE_INFINITY
+    for (let rung = true; !this.#isOver && this.#isUsed; rung = await this.#bell.wait(lookAgain.unheard)) {
+      if (rung || this.#owner.isSilent || clock() - looked >= lookAgain.heard) {
+        looked = clock()
+        await this.#look()
+        if (this.#isOver) break
+      }
       this.#owner.keepAsking(this.tenant, this.#record, this.#last)
-      await this.#bell.wait(this.#owner.isSilent ? lookAgain.unheard : lookAgain.heard)
     }
     this.#watching = false
     watches(this, false)

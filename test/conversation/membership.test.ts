@@ -6,7 +6,7 @@ import { Membership } from '../../src/conversation/membership.ts'
 const lease = 1_000
 
 /** A membership over a store that does as it is told, and all that was done, in order. */
-function over(more: Partial<InstanceStore> = {}, shared = true) {
+function over(more: Partial<InstanceStore> = {}, shared = true, itsLease = lease) {
   const done: string[] = []
   const store: InstanceStore = {
     join: async (id) => void done.push(`join ${id}`),
@@ -24,12 +24,12 @@ function over(more: Partial<InstanceStore> = {}, shared = true) {
   }
   const log = { info() {}, warn() {}, error() {} }
   const clock = () => performance.now()
-  const membership = new Membership({ store, shared, lease, now: Date.now, clock, log })
+  const membership = new Membership({ store, shared, lease: itsLease, now: Date.now, clock, log })
   const duties = {
     draining: false,
     resume: () => void done.push('resume'),
     lose: () => void done.push('lose'),
-    watch: async () => {},
+    watch: async () => void done.push('watch'),
   }
   onTestFinished(() => membership.stop())
   return {
@@ -95,6 +95,14 @@ it('knows that others have taken over when its renewal finds nothing', async () 
   expect(membership.id).not.toBe(id)
   await wait(lease)
   expect(count('lose')).toBe(1)
+})
+
+it('looks at its turns four times a second, however long its lease is', async () => {
+  const { membership, duties, count } = over({}, true, 30_000)
+  await membership.start(duties)
+  await wait(1_500)
+  expect(count('watch')).toBeGreaterThan(3)
+  expect(count('watch')).toBeLessThan(8)
 })
 
 it('does not run what it took over before it was taken for dead itself', async () => {
