@@ -10,7 +10,7 @@ import type { Turns } from './conversation/turns.ts'
 import type { App } from './http/app-type.ts'
 import { eventEncoder } from './http/encode-event.ts'
 import { handleError, handleNotFound } from './http/error-handler.ts'
-import { authenticate } from './http/plugins/authenticate.ts'
+import { type Access, authenticate } from './http/plugins/authenticate.ts'
 import { answerBrokenRequest } from './http/plugins/broken-requests.ts'
 import { requireDecodableUrls } from './http/plugins/decodable-urls.ts'
 import { acceptJsonBodies } from './http/plugins/json-body.ts'
@@ -18,6 +18,7 @@ import { describeRoutes, type OpenApiOptions, serveDocument } from './http/plugi
 import { logRequests, requestId } from './http/plugins/request-log.ts'
 import { clientRoutes } from './http/routes/clients.ts'
 import { historyRoutes } from './http/routes/history.ts'
+import { keyRoutes } from './http/routes/keys.ts'
 import { metricsRoute } from './http/routes/metrics.ts'
 import { modelRoutes } from './http/routes/models.ts'
 import { operationRoutes } from './http/routes/operations.ts'
@@ -33,7 +34,7 @@ export interface AppDeps {
   readonly metrics: Registry
   readonly now: Now
   readonly logger: FastifyBaseLogger
-  readonly apiKey: string | undefined
+  readonly access: Access
   readonly demo: boolean
   readonly isStopping: () => boolean
   readonly openApi: OpenApiOptions
@@ -68,7 +69,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
 
   logRequests(app)
   requireDecodableUrls(app)
-  authenticate(app, deps.apiKey)
+  authenticate(app, deps.access)
   refuseWhenStopping(app, deps.isStopping)
 
   await describeRoutes(app, deps.openApi)
@@ -78,6 +79,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   turnRoutes(app, { ...deps, encode })
   historyRoutes(app, deps)
   clientRoutes(app, deps)
+  keyRoutes(app, deps.access)
   operationRoutes(app, deps)
   metricsRoute(app, deps)
   await serveDocument(app, deps.openApi)

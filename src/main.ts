@@ -6,6 +6,7 @@ import { type Config, parseConfig } from './config/config.ts'
 import { readEnv, readFile } from './config/env.ts'
 import { soleUpstream, type UpstreamConfig } from './config/upstreams.ts'
 import { ConfigError } from './config/values.ts'
+import { Keys } from './conversation/access/keys.ts'
 import { Clients } from './conversation/clients.ts'
 import { Calibration } from './conversation/context/calibration.ts'
 import { Compactor } from './conversation/context/compactor.ts'
@@ -79,6 +80,8 @@ async function run(config: Config): Promise<void> {
     log,
   })
   const { shared } = storage
+  const keys = new Keys({ store, now, clock })
+  await requireKey(config, keys)
   const membership = new Membership({ store, shared, lease: config.lease, now, clock, log })
   const basics = { store, past: store, upstreams, models, countTokens: tokenCounter(pace), now, clock, log }
   const domain = {
@@ -103,7 +106,7 @@ async function run(config: Config): Promise<void> {
       now,
     },
     logger: log,
-    apiKey: config.apiKey,
+    access: { keys, operatorKey: config.apiKey, keyless: config.keyless },
     demo,
     isStopping: () => stopping,
     openApi: { version: packageJson.version, publicUrl: config.publicUrl },
@@ -121,6 +124,14 @@ async function run(config: Config): Promise<void> {
   await Promise.race([membership.stop(), wait(grace.database)])
   await end('stopped')
   setTimeout(() => process.exit(0), grace.database) // whatever of it does not let go: nothing is left to be lost
+}
+
+/** Who listens to other machines asks for keys; without one nobody could ever come in. */
+async function requireKey({ host, apiKey, keyless }: Config, keys: Keys): Promise<void> {
+  if (keyless || apiKey !== undefined || (await keys.exist())) return
+  throw new ConfigError(
+    `HOST=${host} can be reached from other machines, and there is no key. Set DAEHWA_API_KEY (openssl rand -hex 32 makes one), type "npm run -s daehwa -- keys create --tenant default", or leave HOST out`,
+  )
 }
 
 async function openRedis(url: string, log: Log): Promise<Feed & AsyncDisposable> {

@@ -1,9 +1,10 @@
-import { defineCommand, runCommand, showUsage } from 'citty'
+import { type CommandDef, defineCommand, runCommand, showUsage } from 'citty'
 import packageJson from '../../package.json' with { type: 'json' }
 import { copy } from './copy.ts'
+import { keys } from './keys.ts'
 import { migrate } from './migrate.ts'
 
-const subCommands = { copy, migrate }
+const subCommands = { copy, keys, migrate }
 const daehwa = defineCommand({
   meta: { name: 'daehwa', version: packageJson.version, description: packageJson.description },
   subCommands,
@@ -11,11 +12,18 @@ const daehwa = defineCommand({
 
 const rawArgs = process.argv.slice(2)
 try {
-  if (!rawArgs.some((arg) => arg === '--help' || arg === '-h')) await runCommand(daehwa, { rawArgs })
-  else if (rawArgs[0] === 'copy') await showUsage(copy)
-  else await showUsage(daehwa)
+  if (rawArgs.some((arg) => arg === '--help' || arg === '-h')) await showUsage(commandOf(daehwa, rawArgs))
+  else await runCommand(daehwa, { rawArgs })
   process.exit(0)
 } catch (error) {
   process.stderr.write(`daehwa: ${error instanceof Error ? error.message : String(error)}\n`)
   process.exit(1)
+}
+
+/** The command that the words name, as far as they name one. */
+// biome-ignore lint/suspicious/noExplicitAny: every command has arguments of its own type, and citty knows no common one
+function commandOf(command: CommandDef<any>, [name = '', ...rest]: readonly string[]): CommandDef<any> {
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  const named = (command.subCommands as Record<string, CommandDef<any>> | undefined)?.[name]
+  return named === undefined ? command : commandOf(named, rest)
 }

@@ -8,6 +8,8 @@ export interface Config {
   readonly host: string
   /** The address under which others reach this server; undefined: as each request says. */
   readonly publicUrl: string | undefined
+  /** The server that commands speak to; undefined: the one on this machine, if it runs. */
+  readonly url: string | undefined
   /** The first is that of models whose name says none. Empty: nothing is set, and the demo model answers. */
   readonly upstreams: readonly UpstreamConfig[]
   /** Names for models, each with those that it stands for: the next one when one does not answer. */
@@ -24,7 +26,10 @@ export interface Config {
   readonly migrate: 'auto' | 'off'
   readonly dataDir: string
   readonly durability: 'full' | 'normal'
+  /** The operator's own key. */
   readonly apiKey: string | undefined
+  /** Whether a caller without a key is the operator: on one's own machine, where no key was set. */
+  readonly keyless: boolean
   readonly turnTimeout: number
   /** How long an instance is believed to live after its last sign of life. */
   readonly lease: number
@@ -69,11 +74,6 @@ function isServiceLink(name: string, value = ''): boolean {
 function readConfig(env: Env, readFile: ReadFile): Config {
   const host = text(env, 'HOST') ?? '127.0.0.1'
   const apiKey = secret(env, 'DAEHWA_API_KEY')
-  if (apiKey === undefined && !isLoopback(host)) {
-    throw new ConfigError(
-      `HOST=${host} can be reached from other machines, and there is no key. Set DAEHWA_API_KEY (openssl rand -hex 32 makes one), or leave HOST out`,
-    )
-  }
   const timeouts: Timeouts = Object.freeze({
     connect: whole(env, 'DAEHWA_CONNECT_TIMEOUT_MS', 5_000, 1, maxTime),
     firstToken: whole(env, 'DAEHWA_FIRST_TOKEN_TIMEOUT_MS', 60_000, 1, maxTime),
@@ -85,6 +85,7 @@ function readConfig(env: Env, readFile: ReadFile): Config {
     port: whole(env, 'PORT', 10_000, 0, 65_535),
     host,
     publicUrl: url(env, 'DAEHWA_PUBLIC_URL', 'https://chat.example.com'),
+    url: url(env, 'DAEHWA_URL', 'https://chat.example.com'),
     upstreams,
     aliases: new Map(Object.entries(file?.aliases ?? {}).map(([name, chain]) => [name, [chain].flat()])),
     defaultModel: model(env, file, 'DAEHWA_DEFAULT_MODEL', 'default_model') ?? ownDefault(upstreams[0]),
@@ -96,6 +97,7 @@ function readConfig(env: Env, readFile: ReadFile): Config {
     dataDir: text(env, 'DATA_DIR') ?? './data',
     durability: oneOf(env, 'DAEHWA_DURABILITY', ['full', 'normal'], 'full'),
     apiKey,
+    keyless: apiKey === undefined && isLoopback(host),
     turnTimeout: whole(env, 'DAEHWA_TURN_TIMEOUT_MS', 300_000, 1, maxTime),
     lease: whole(env, 'DAEHWA_LEASE_MS', 30_000, 1_000, maxTime),
     maxWaiting: whole(env, 'DAEHWA_MAX_WAITING', 64, 0, 1_000_000),

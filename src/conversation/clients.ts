@@ -1,3 +1,4 @@
+import type { Owner } from './access/caller.ts'
 import type { Client } from './client.ts'
 import { uncounted } from './context/sizes.ts'
 import { planOf, requestOf } from './context/turn-context.ts'
@@ -34,10 +35,10 @@ export class Clients {
 
   /** The ones last active first; `next` is the cursor of the page after this one. */
   async list(
-    tenant: string,
+    { tenant, client: only }: Owner,
     page: { prefix: string; limit: number; cursor: string | undefined },
   ): Promise<{ clients: ShownClient[]; next: string | undefined }> {
-    const { clients, next } = await this.#deps.store.clients(tenant, page)
+    const { clients, next } = await this.#deps.store.clients(tenant, { ...page, only })
     const defaults = await this.defaults(tenant)
     return { clients: await Promise.all(clients.map((client) => this.#show(client, defaults))), next }
   }

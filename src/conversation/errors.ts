@@ -13,7 +13,8 @@ const wording = {
       ? `The upstream says that the input is too long for '${d.model}'. Send a shorter one, or choose a model with a larger window.`
       : `The input, with the instructions, needs ${d.needed} tokens, and '${d.model}' has room for ${d.limit}. Send shorter ones, or choose a model with a larger window.`,
   invalid_api_key: () =>
-    'The key is missing or wrong. Send the key of this server (its DAEHWA_API_KEY) as "Authorization: Bearer <key>" or "x-api-key: <key>".',
+    'The key is missing or wrong. Send a key of this server (one that its operator made, or its DAEHWA_API_KEY) as "Authorization: Bearer <key>" or "x-api-key: <key>".',
+  forbidden: (d: { what: string }) => `This key may not do that. ${d.what}.`,
   not_found: (d: { what: string }) => `There is no ${d.what}.`,
   conversation_busy: (d: { waiting: number }) =>
     d.waiting === 0

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-type Prefix = 'conv' | 'resp' | 'msg' | 'cmp' | 'req' | 'inst'
+type Prefix = 'conv' | 'resp' | 'msg' | 'cmp' | 'req' | 'inst' | 'key'
 
 /**
  * A new id: prefix, 12 hex digits of Unix milliseconds, 20 random ones (80 bits). Ids of one prefix sort by the

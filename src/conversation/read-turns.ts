@@ -1,3 +1,4 @@
+import type { Owner } from './access/caller.ts'
 import type { Elsewhere } from './elsewhere.ts'
 import { DaehwaError } from './errors.ts'
 import { endedTurn, type Followable } from './follow-turn.ts'
@@ -30,28 +31,32 @@ export class TurnReader {
     this.#teller = teller
   }
 
-  /** A turn of this tenant, running or ended. @throws DaehwaError `not_found` */
-  async find(tenant: string, id: string): Promise<Followable> {
-    const visit = this.#visits.of(tenant, id)
+  /** A turn of its owner, running or ended. @throws DaehwaError `not_found`, whosever it is otherwise */
+  async find(owner: Owner, id: string): Promise<Followable> {
+    const visit = this.#visits.of(owner, id)
     if (visit !== undefined) return visit.live
     const { store, shared } = this.#deps
+    const { tenant, client } = owner
+    if (client !== undefined && (await store.turn(tenant, id, client)) === undefined) throw notThere()
     return this.#shared.read(`${tenant}\0${id}`, async () => {
       const record = await store.turn(tenant, id)
-      if (record === undefined) throw DaehwaError.of('not_found', { what: 'such turn' })
+      if (record === undefined) throw notThere()
       if (shared && !isEnded(record.status)) return this.#elsewhere.follow(tenant, record)
       return endedTurn(record, () => store.hasTurn(tenant, id))
     })
   }
 
   /** Stops a turn, waiting or running; one that has ended stays as it is. Resolves when it has ended. */
-  async cancel(tenant: string, id: string): Promise<TurnRecord> {
-    const turn = await this.find(tenant, id)
-    const visit = this.#visits.of(tenant, id)
+  async cancel(owner: Owner, id: string): Promise<TurnRecord> {
+    const turn = await this.find(owner, id)
+    const visit = this.#visits.of(owner, id)
     if (visit?.abort.signal.aborted === false) visit.abort.abort(DaehwaError.of('turn_cancelled'))
     else if (!isEnded(turn.record.status)) {
-      await this.#deps.store.requestCancel(tenant, id, this.#deps.now())
+      await this.#deps.store.requestCancel(owner.tenant, id, this.#deps.now())
       this.#teller.tellToLook([id])
     }
     return turn.ended
   }
 }
+
+const notThere = (): DaehwaError => DaehwaError.of('not_found', { what: 'such turn' })

@@ -34,7 +34,7 @@ export class RunningTurns {
   carry(place: Place, turn: NewTurn | QueuedTurn, claimed: Claim | undefined): LiveTurn {
     const abort = new AbortController()
     const live = new LiveTurn(recordOf(turn))
-    const visit = { tenant: turn.key.tenant, abort, live }
+    const visit = { key: turn.key, abort, live }
     this.#visits.add(turn.id, visit)
     const run = async () => {
       try {

@@ -1,3 +1,4 @@
+import type { KeyStore } from './access/key-store.ts'
 import type { Client, ClientPage, ConversationState } from './client.ts'
 import type {
   Compaction,
@@ -90,7 +91,7 @@ export interface Cleared {
  * The database. Every method is one transaction: when its promise resolves the change is durable, when it
  * rejects nothing of it is there. It throws `storage_unavailable` and `storage_full`.
  */
-export interface Store extends TurnStore, InstanceStore, PastStore, ClientStore {
+export interface Store extends TurnStore, InstanceStore, PastStore, ClientStore, KeyStore {
   /** Overwrites what was erased wherever it still is besides the tables. */
   scrub(): Promise<void>
   /** Resolves when the database answers. */
@@ -118,8 +119,8 @@ interface TurnStore {
   endQueued(turn: OwnTurn, record: TurnRecord): Promise<boolean>
   /** Ends a turn that is queued for whatever instance, and asks for the end of one that runs. */
   requestCancel(tenant: string, turnId: string, at: number): Promise<void>
-  /** A turn of this tenant; undefined when there is none, or its history was cleared. */
-  turn(tenant: string, turnId: string): Promise<TurnRecord | undefined>
+  /** A turn of this tenant, or of this client of it; undefined when there is none, or its history was cleared. */
+  turn(tenant: string, turnId: string, client?: string): Promise<TurnRecord | undefined>
   /** Puts both messages into the history; false, and nothing is kept, when the claim is not the newest. */
   commit(claim: Claim, turn: TurnRecord, items: NewItems): Promise<boolean>
   /** Ends a turn without its messages entering the history. Does nothing when a newer claim is on the same turn. */
@@ -168,9 +169,9 @@ interface ClientStore {
   /** Changes a client's settings, or makes the client. */
   updateClient(key: ConversationKey, patch: SettingsPatch, at: number): Promise<Client>
   updateDefaults(tenant: string, patch: SettingsPatch, at: number): Promise<Settings>
-  /** The clients whose name begins with `prefix`, the ones last active first, from `cursor` on. */
+  /** The clients whose name begins with `prefix`, or the one that is called `only`, the ones last active first, from `cursor` on. */
   clients(
     tenant: string,
-    page: { prefix: string; limit: number; cursor: string | undefined },
+    page: { prefix: string; limit: number; cursor: string | undefined; only?: string | undefined },
   ): Promise<ClientPage>
 }

@@ -116,7 +116,7 @@ export class Teller {
     if (this.#relays.get(turn.id) === relay) this.#relays.delete(turn.id)
   }
 
-  async #keepWriting(id: string, { tenant, live }: Visit): Promise<void> {
+  async #keepWriting(id: string, { key: { tenant }, live }: Visit): Promise<void> {
     const { store, instance } = this.#deps
     const { createdAt } = live.record
     const bell = new Bell()

@@ -1,3 +1,4 @@
+import type { Owner } from './access/caller.ts'
 import type { CarryDeps } from './carry-turn.ts'
 import type { ConversationKey } from './conversation.ts'
 import { Elsewhere } from './elsewhere.ts'
@@ -95,14 +96,14 @@ export class Turns {
     }
   }
 
-  /** A turn of this tenant, running or ended. @throws DaehwaError `not_found` */
-  find(tenant: string, id: string): Promise<Followable> {
-    return this.#reader.find(tenant, id)
+  /** A turn of its owner, running or ended. @throws DaehwaError `not_found` */
+  find(owner: Owner, id: string): Promise<Followable> {
+    return this.#reader.find(owner, id)
   }
 
   /** Stops a turn, waiting or running; one that has ended stays as it is. Resolves when it has ended. */
-  cancel(tenant: string, id: string): Promise<TurnRecord> {
-    return this.#reader.cancel(tenant, id)
+  cancel(owner: Owner, id: string): Promise<TurnRecord> {
+    return this.#reader.cancel(owner, id)
   }
 
   /** Erases a history, or a whole client. What is being answered for it is stopped and never enters it. */
@@ -171,7 +172,7 @@ export class Turns {
 
   async #replay({ key }: Ask, id: string): Promise<Begun> {
     try {
-      return { turn: await this.find(key.tenant, id), replayed: true }
+      return { turn: await this.find(key, id), replayed: true }
     } catch (error) {
       throw codeOf(error) === 'not_found' ? DaehwaError.of('history_deleted') : error
     }

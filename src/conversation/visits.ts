@@ -1,3 +1,5 @@
+import type { Owner } from './access/caller.ts'
+import type { ConversationKey } from './conversation.ts'
 import { DaehwaError } from './errors.ts'
 import type { WatchedTurn } from './instance-store.ts'
 import type { LiveTurn } from './live-turn.ts'
@@ -8,7 +10,7 @@ const strayAfter = 10
 
 /** A turn on its way through its lane. */
 export interface Visit {
-  readonly tenant: string
+  readonly key: ConversationKey
   readonly abort: AbortController
   readonly live: LiveTurn
 }
@@ -41,9 +43,10 @@ export class Visits {
     return counts
   }
 
-  of(tenant: string, id: string): Visit | undefined {
+  of({ tenant, client }: Owner, id: string): Visit | undefined {
     const visit = this.#visits.get(id)
-    return visit?.tenant === tenant ? visit : undefined
+    const isTheirs = visit?.key.tenant === tenant && (client ?? visit.key.client) === visit.key.client
+    return isTheirs ? visit : undefined
   }
 
   abort(ids: readonly string[], error: DaehwaError): void {
@@ -59,11 +62,11 @@ export class Visits {
     const visits = [...this.#visits]
     const unended = await store.unended(instance)
     const cancelled = new Map(unended.map((turn) => [turn.id, turn.cancelled]))
-    for (const [id, { tenant, abort }] of visits) {
+    for (const [id, { key, abort }] of visits) {
       if (abort.signal.aborted || !this.#visits.has(id)) continue
       if (cancelled.get(id) === true) abort.abort(DaehwaError.of('turn_cancelled'))
       if (cancelled.has(id)) continue
-      const kept = await store.turn(tenant, id)
+      const kept = await store.turn(key.tenant, id)
       if (kept === undefined) abort.abort(DaehwaError.of('history_deleted'))
       else if (kept.error !== undefined) abort.abort(DaehwaError.restore(kept.error))
     }

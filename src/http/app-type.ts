@@ -6,6 +6,7 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from 'fastify'
+import type { Caller } from '../conversation/access/caller.ts'
 
 /** The server as routes see it: what a schema says is the type of what the handler gets. */
 export type App = FastifyInstance<
@@ -18,12 +19,16 @@ export type App = FastifyInstance<
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who owns what this request reads and writes; it comes from the key alone. */
-    tenant: string
+    /** On whose behalf it is made. */
+    caller: Caller
   }
   interface FastifyContextConfig {
     /** Answers without a key: nothing that belongs to a tenant is behind it. */
     public?: boolean
+    /** For the operator alone. */
+    operator?: boolean
+    /** Not for keys that are one client's. */
+    wholeTenant?: boolean
     /** Asked every few seconds by a machine: it fills no log. */
     operational?: boolean
     /** Changes what there is, and begins nothing: it is taken also while the server stops. */

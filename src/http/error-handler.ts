@@ -8,6 +8,7 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
   model_not_found: 400,
   context_length_exceeded: 400,
   invalid_api_key: 401,
+  forbidden: 403,
   not_found: 404,
   request_timeout: 408,
   conversation_busy: 409,

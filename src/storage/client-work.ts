@@ -5,6 +5,7 @@ import type { ConversationKey } from '../conversation/conversation.ts'
 import { type ErrorCode, invalid } from '../conversation/errors.ts'
 import { newId } from '../conversation/ids.ts'
 import { patchSettings, type Settings, type SettingsPatch } from '../conversation/settings.ts'
+import type { Store } from '../conversation/store.ts'
 import { lastActive, type StateRow, stateColumns, toState } from './conversation-row.ts'
 import { all, first, run, type Value, type Work } from './database.ts'
 
@@ -66,7 +67,7 @@ const cursorOf = ({ activeAt, name }: Client): string =>
 
 export function* clients(
   tenant: string,
-  { prefix, limit, cursor }: { prefix: string; limit: number; cursor: string | undefined },
+  { prefix, limit, cursor, only }: Parameters<Store['clients']>[1],
 ): Work<ClientPage> {
   const conditions = ['tenant = ?', 'client_name IS NOT NULL']
   const values: Value[] = [tenant]
@@ -74,6 +75,10 @@ export function* clients(
     const [at, name] = readCursor(cursor)
     conditions.push('(updated_at < ? OR (updated_at = ? AND client_name < ?))')
     values.push(at, at, name)
+  }
+  if (only !== undefined) {
+    conditions.push('client_name = ?')
+    values.push(only)
   }
   if (prefix !== '') {
     conditions.push('substr(client_name, 1, ?) = ?')

@@ -8,6 +8,7 @@ const tables = {
   compactions: ['tenant', 'conversation'],
   turns: ['tenant', 'id'],
   items: ['tenant', 'conversation', 'seq', 'position'],
+  api_keys: ['id'],
 } as const
 
 type Table = keyof typeof tables

@@ -1,9 +1,12 @@
+import type { Owner } from '../conversation/access/caller.ts'
 import type { IncompleteReason } from '../conversation/conversation.ts'
 import type { ErrorCode } from '../conversation/errors.ts'
 import type { TurnRecord, TurnStatus } from '../conversation/turn.ts'
 import { first, type Work } from './database.ts'
 
-export function* readTurn(tenant: string, id: string): Work<TurnRecord | undefined> {
+export function* readTurn({ tenant, client }: Owner, id: string): Work<TurnRecord | undefined> {
+  const ofClient = `AND EXISTS (SELECT 1 FROM conversations c
+    WHERE c.tenant = t.tenant AND c.id = t.conversation AND c.client_name = ?)`
   const row = yield* first<TurnRow>(
     `SELECT t.id, t.status, t.model, t.served_model, t.reasoning, t.output, t.pieces, t.usage_input, t.usage_output,
        t.usage_total, t.incomplete, t.error_code, t.error_message, t.created_at, t.dispatched_at, t.ended_at,
@@ -11,8 +14,8 @@ export function* readTurn(tenant: string, id: string): Work<TurnRecord | undefin
      FROM turns t
      LEFT JOIN items i ON i.tenant = t.tenant AND i.conversation = t.conversation AND i.seq = t.seq AND i.position = 1
      LEFT JOIN items r ON r.tenant = t.tenant AND r.conversation = t.conversation AND r.seq = t.seq AND r.position = 2
-     WHERE t.tenant = ? AND t.id = ?`,
-    ...[tenant, id],
+     WHERE t.tenant = ? AND t.id = ? ${client === undefined ? '' : ofClient}`,
+    ...[tenant, id, ...(client === undefined ? [] : [client])],
   )
   return row && toRecord(row)
 }

@@ -5,6 +5,7 @@ import * as compaction from './compaction-work.ts'
 import { all, type Database } from './database.ts'
 import * as history from './history-work.ts'
 import * as instance from './instance-work.ts'
+import * as key from './key-work.ts'
 import * as past from './past-work.ts'
 import { hasTurn, readTurn } from './read-turn.ts'
 import * as turn from './turn-work.ts'
@@ -17,7 +18,7 @@ export function sqlStore(database: Database): Store {
     claim: (queued, at, deadline) => database.write(() => turn.claim(queued, at, deadline, database.shared)),
     endQueued: (queued, record) => database.write(() => turn.endQueued(queued, record)),
     hasTurn: (tenant, id) => database.read(() => hasTurn(tenant, id)),
-    turn: (tenant, id) => database.read(() => readTurn(tenant, id)),
+    turn: (tenant, id, client) => database.read(() => readTurn({ tenant, client }, id)),
     commit: (claim, record, items) => database.write(() => turn.commit(claim, record, items)),
     end: (claim, record) => database.write(() => turn.end(claim, record)),
     turnsBefore: (state, before, count) => database.read(() => past.turnsBefore(state, before, count)),
@@ -50,6 +51,11 @@ export function sqlStore(database: Database): Store {
     clear: (key, at) => database.write(() => history.clear(key, at)),
     scrub: () => database.scrub(),
     known: (tenant, idempotency, at) => database.read(() => knownTurn(tenant, idempotency, at)),
+    addKey: (made, digest) => database.write(() => key.addKey(made, digest)),
+    keyByDigest: (digest) => database.read(() => key.keyByDigest(digest)),
+    key: (id) => database.read(() => key.readKey(id)),
+    keys: (tenant) => database.read(() => key.keys(tenant)),
+    revokeKey: (id, at) => database.write(() => key.revokeKey(id, at)),
     join: (id, lease) => database.write(() => instance.join(dialect, id, lease)),
     renew: (id, lease) => database.write(() => instance.renew(dialect, id, lease)),
     leave: (id) => database.write(() => instance.leave(id)),

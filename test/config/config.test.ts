@@ -7,6 +7,7 @@ describe('settings', () => {
       port: 10_000,
       host: '127.0.0.1',
       publicUrl: undefined,
+      url: undefined,
       upstreams: [],
       aliases: new Map(),
       defaultModel: undefined,
@@ -18,6 +19,7 @@ describe('settings', () => {
       dataDir: './data',
       durability: 'full',
       apiKey: undefined,
+      keyless: true,
       turnTimeout: 300_000,
       lease: 30_000,
       maxWaiting: 64,
@@ -72,9 +74,6 @@ describe('settings', () => {
     [{ DATABASE_URL: 'postgres://a:12?3@localhost/x' }, '"?" is %3F'],
     [{ DATABASE_URL: 'postgres://a:12#3@localhost/x' }, '"#" is %23'],
     [{ DATABASE_URL: 'postgres://a:b/c@localhost/x' }, 'Percent-encode what is special in its password'],
-    [{ HOST: '0.0.0.0' }, 'Set DAEHWA_API_KEY'],
-    [{ HOST: '192.168.0.2' }, 'Set DAEHWA_API_KEY'],
-    [{ HOST: '::' }, 'Set DAEHWA_API_KEY'],
   ])('refuse %j in one line', (env, message) => {
     expect(() => parseConfig(env)).toThrow(message)
     expect(() => parseConfig(env)).toThrow(/^[^\n]+$/)
@@ -98,7 +97,12 @@ describe('settings', () => {
   })
 
   it.each([['127.0.0.1'], ['::1'], ['localhost'], ['127.1.2.3']])('need no key on %s', (host) => {
-    expect(parseConfig({ HOST: host }).host).toBe(host)
+    expect(parseConfig({ HOST: host })).toMatchObject({ host, keyless: true })
+    expect(parseConfig({ HOST: host, DAEHWA_API_KEY: 'k' }).keyless).toBe(false)
+  })
+
+  it.each([['0.0.0.0'], ['192.168.0.2'], ['::']])('need one on %s', (host) => {
+    expect(parseConfig({ HOST: host }).keyless).toBe(false)
   })
 
   it.each([

@@ -1,9 +1,13 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, it, onTestFinished } from 'vitest'
+import { sqlite } from '../../src/storage/dialects.ts'
+import { conversations } from '../../src/storage/migrations/0001-conversations.ts'
+import { lazyCounts } from '../../src/storage/migrations/0002-lazy-counts.ts'
+import { clients } from '../../src/storage/migrations/0003-clients.ts'
 import { openStorage, type Storage } from '../../src/storage/open-storage.ts'
 import { temporaryDir } from '../support/start-server.ts'
-import { finish, someone } from './samples.ts'
+import { someone } from './samples.ts'
 import { storeContract } from './store-contract.ts'
 
 for (const durability of ['full', 'normal'] as const) {
@@ -26,16 +30,19 @@ for (const durability of ['full', 'normal'] as const) {
 it('reads numbers of tokens that were kept before they had a limit', async () => {
   const dir = temporaryDir()
   const key = someone()
-  const before = await openStorage({ dir, durability: 'normal', now: 1 })
-  const id = await finish(before.store, key, 'q', 'a')
-  await before[Symbol.asyncDispose]()
   const raw = new DatabaseSync(join(dir, 'daehwa.db'))
-  raw.exec(`DELETE FROM schema_migrations WHERE version > 3; DROP INDEX turns_erased; DROP INDEX turns_by_owner; DROP INDEX turns_open;
-    DROP TABLE instances; ALTER TABLE conversations DROP COLUMN places;
-    ALTER TABLE turns DROP COLUMN owner; ALTER TABLE turns DROP COLUMN cancel_requested;
-    ALTER TABLE turns DROP COLUMN followed_until;
-    UPDATE conversations SET input_tokens = ${2n ** 60n}, output_tokens = ${2n ** 53n};
-    UPDATE turns SET usage_total = ${2n ** 54n}`)
+  for (const [n, change] of [conversations, lazyCounts, clients].entries()) {
+    for (const statement of change(sqlite)) raw.exec(statement)
+    if (n === 0)
+      raw.exec('CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, applied_at BIGINT NOT NULL)')
+    raw.exec(`INSERT INTO schema_migrations VALUES (${n + 1}, 1)`)
+  }
+  const id = 'resp_1'
+  raw.exec(`INSERT INTO conversations (tenant, id, client_name, next_seq, created_at, updated_at, input_tokens, output_tokens)
+    VALUES ('${key.tenant}', 'conv_1', '${key.client}', 1, 1, 1, ${2n ** 60n}, ${2n ** 53n})`)
+  raw.exec(`INSERT INTO turns (tenant, id, conversation, epoch, place, status, model, input_tokens, usage_input, usage_output,
+      usage_total, created_at)
+    VALUES ('${key.tenant}', '${id}', 'conv_1', 0, 'a', 'completed', 'm', 1, 1, 1, ${2n ** 54n}, 1)`)
   raw.close()
   const { store, ...storage } = await openStorage({ dir, durability: 'normal', now: 2 })
   onTestFinished(() => storage[Symbol.asyncDispose]())

@@ -53,7 +53,7 @@ function runs(feed: Feed, after = -1) {
     },
   }
   const visits = new Visits()
-  visits.add('resp_1', { tenant: 't', abort: new AbortController(), live })
+  visits.add('resp_1', { key: { tenant: 't', client: 'c' }, abort: new AbortController(), live })
   const deps = {
     store: store as Store,
     feed,

@@ -1,4 +1,4 @@
-import { clientName } from '../../conversation/client-name.ts'
+import { clientOf } from '../../conversation/access/caller.ts'
 import type { Clients, ShownClient } from '../../conversation/clients.ts'
 import { summaryText } from '../../conversation/context/summary-prompt.ts'
 import type { ContextView } from '../../conversation/context/view-context.ts'
@@ -20,32 +20,32 @@ import {
 import { sendJson } from '../send-json.ts'
 
 export function clientRoutes(app: App, { clients }: { clients: Clients }): void {
-  app.get('/clients', { schema: listClientsSchema }, async ({ tenant, query }, reply) => {
+  app.get('/clients', { schema: listClientsSchema }, async ({ caller, query }, reply) => {
     const { prefix = '', limit = 50, cursor } = query
     checkText(prefix)
-    const page = await clients.list(tenant, { prefix: prefix.normalize('NFC'), limit, cursor })
+    const page = await clients.list(caller, { prefix: prefix.normalize('NFC'), limit, cursor })
     return sendJson(reply, { clients: page.clients.map(toJson), next: page.next ?? null })
   })
 
-  app.get('/clients/:name', { schema: getClientSchema }, async ({ tenant, params }, reply) =>
-    sendJson(reply, toJson(await clients.read({ tenant, client: clientName(params.name) }))),
+  app.get('/clients/:name', { schema: getClientSchema }, async ({ caller, params }, reply) =>
+    sendJson(reply, toJson(await clients.read(clientOf(caller, params.name)))),
   )
 
-  app.patch('/clients/:name', { schema: updateClientSchema }, async ({ tenant, params, body }, reply) =>
-    sendJson(reply, toJson(await clients.update({ tenant, client: clientName(params.name) }, body))),
+  app.patch('/clients/:name', { schema: updateClientSchema }, async ({ caller, params, body }, reply) =>
+    sendJson(reply, toJson(await clients.update(clientOf(caller, params.name), body))),
   )
 
-  app.delete('/clients/:name', { schema: eraseClientSchema }, async ({ tenant, params }) => {
-    const erased = await clients.erase({ tenant, client: clientName(params.name) })
+  app.delete('/clients/:name', { schema: eraseClientSchema }, async ({ caller, params }) => {
+    const erased = await clients.erase(clientOf(caller, params.name))
     return { message: `The client is erased: ${erased} messages and its settings.` }
   })
 
-  app.get('/clients/:name/context', { schema: getContextSchema }, async ({ tenant, params }, reply) =>
-    sendJson(reply, contextJson(await clients.context({ tenant, client: clientName(params.name) }))),
+  app.get('/clients/:name/context', { schema: getContextSchema }, async ({ caller, params }, reply) =>
+    sendJson(reply, contextJson(await clients.context(clientOf(caller, params.name)))),
   )
 
-  app.post('/clients/:name/compact', { schema: compactSchema }, async ({ tenant, params, body }) => {
-    const key = { tenant, client: clientName(params.name) }
+  app.post('/clients/:name/compact', { schema: compactSchema }, async ({ caller, params, body }) => {
+    const key = clientOf(caller, params.name)
     const summary = await clients.compact(key, body.keep_turns ?? 2)
     return { summary: summary === undefined ? null : summaryJson(summary) }
   })
@@ -53,20 +53,21 @@ export function clientRoutes(app: App, { clients }: { clients: Clients }): void 
   for (const method of ['POST', 'DELETE'] as const) {
     app.route({
       ...{ method, url: '/clients/:name/items/:id/pin', schema: method === 'POST' ? pinSchema : unpinSchema },
-      handler: async ({ tenant, params }) => {
+      handler: async ({ caller, params }) => {
         checkText(params.id)
-        await clients.pin({ tenant, client: clientName(params.name) }, params.id, method === 'POST')
+        await clients.pin(clientOf(caller, params.name), params.id, method === 'POST')
         return { id: params.id, pinned: method === 'POST' }
       },
     })
   }
 
-  app.get('/defaults', { schema: getDefaultsSchema }, async ({ tenant }, reply) =>
-    sendJson(reply, await clients.defaults(tenant)),
+  const config = { wholeTenant: true }
+  app.get('/defaults', { schema: getDefaultsSchema, config }, async ({ caller }, reply) =>
+    sendJson(reply, await clients.defaults(caller.tenant)),
   )
 
-  app.patch('/defaults', { schema: updateDefaultsSchema }, async ({ tenant, body }, reply) =>
-    sendJson(reply, await clients.updateDefaults(tenant, body)),
+  app.patch('/defaults', { schema: updateDefaultsSchema, config }, async ({ caller, body }, reply) =>
+    sendJson(reply, await clients.updateDefaults(caller.tenant, body)),
   )
 }
 

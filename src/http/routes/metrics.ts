@@ -18,7 +18,7 @@ const metricsSchema = {
 }
 
 export function metricsRoute(app: App, { metrics }: { metrics: Registry }): void {
-  const config = { operational: true }
+  const config = { operational: true, operator: true }
 
   app.get('/metrics', { schema: metricsSchema, config }, async (_request, reply) => {
     reply.type(metrics.contentType)

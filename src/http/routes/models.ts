@@ -1,4 +1,4 @@
-import { clientName } from '../../conversation/client-name.ts'
+import { clientOf } from '../../conversation/access/caller.ts'
 import type { Models } from '../../conversation/models.ts'
 import { settingsFor } from '../../conversation/new-turn.ts'
 import type { Now } from '../../conversation/ports.ts'
@@ -15,13 +15,13 @@ export function modelRoutes(
     data: (await models.list()).map((model) => ({ ...model, permission: [...model.permission] })),
   }))
 
-  app.get('/model', { schema: getCurrentModelSchema }, async ({ tenant, query }) => {
-    const { model } = await settingsFor({ store, models }, { tenant, client: clientName(query.client_name) })
+  app.get('/model', { schema: getCurrentModelSchema }, async ({ caller, query }) => {
+    const { model } = await settingsFor({ store, models }, clientOf(caller, query.client_name))
     return { model }
   })
 
-  app.post('/model', { schema: setModelSchema }, async ({ tenant, body }) => {
-    const key = { tenant, client: clientName(body.client_name) }
+  app.post('/model', { schema: setModelSchema }, async ({ caller, body }) => {
+    const key = clientOf(caller, body.client_name)
     await models.check(body.model)
     await store.updateClient(key, { model: body.model }, now())
     return { model: body.model }

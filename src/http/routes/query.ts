@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { FastifyReply } from 'fastify'
-import { clientName } from '../../conversation/client-name.ts'
+import { clientOf } from '../../conversation/access/caller.ts'
 import { answered, type Followable } from '../../conversation/follow-turn.ts'
 import type { TurnRecord } from '../../conversation/turn.ts'
 import { responseObject } from '../../conversation/turn-event.ts'
@@ -16,9 +16,9 @@ import { sendJson } from '../send-json.ts'
 const settingNames = Object.keys(turnSettings) as (keyof typeof turnSettings)[]
 
 export function queryRoute(app: App, { turns, encode }: { turns: Turns; encode: EventEncoder }): void {
-  app.post('/query', { schema: querySchema }, async ({ tenant, body, headers }, reply) => {
+  app.post('/query', { schema: querySchema }, async ({ caller, body, headers }, reply) => {
     const { input, multitask_strategy: strategy } = body
-    const key = { tenant, client: clientName(body.client_name) }
+    const key = clientOf(caller, body.client_name)
     const idempotency = idempotencyOf(headers['idempotency-key'], { ...body, client_name: key.client })
     const settings = Object.fromEntries(settingNames.map((name) => [name, body[name]]))
     const { turn, replayed } = await turns.begin({ key, input, settings, strategy, idempotency })
@@ -26,9 +26,7 @@ export function queryRoute(app: App, { turns, encode }: { turns: Turns; encode: 
     const { id } = turn.record
     if (body.on_disconnect === 'cancel') {
       onDisconnect(reply, () =>
-        turns
-          .cancel(tenant, id)
-          .catch((err: unknown) => app.log.warn({ err }, 'a turn could not be cancelled')),
+        turns.cancel(key, id).catch((err: unknown) => app.log.warn({ err }, 'a turn could not be cancelled')),
       )
     }
     const accept = headers.accept ?? ''

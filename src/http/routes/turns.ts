@@ -8,17 +8,17 @@ import { cancelTurnSchema, getTurnEventsSchema, getTurnSchema } from '../schemas
 import { sendJson } from '../send-json.ts'
 
 export function turnRoutes(app: App, { turns, encode }: { turns: Turns; encode: EventEncoder }): void {
-  app.get('/turns/:id', { schema: getTurnSchema }, async ({ tenant, params }, reply) => {
+  app.get('/turns/:id', { schema: getTurnSchema }, async ({ caller, params }, reply) => {
     checkText(params.id)
-    return sendJson(reply, responseObject((await turns.find(tenant, params.id)).record))
+    return sendJson(reply, responseObject((await turns.find(caller, params.id)).record))
   })
 
   app.get(
     '/turns/:id/events',
     { schema: getTurnEventsSchema },
-    async ({ tenant, params, query, headers }, reply) => {
+    async ({ caller, params, query, headers }, reply) => {
       checkText(params.id)
-      const turn = await turns.find(tenant, params.id)
+      const turn = await turns.find(caller, params.id)
       const last = headers['last-event-id']
       await sendEvents(reply, turn, last === undefined ? (query.after ?? -1) : Number(last), encode)
       return reply
@@ -27,8 +27,8 @@ export function turnRoutes(app: App, { turns, encode }: { turns: Turns; encode: 
 
   const config = { whileStopping: true }
 
-  app.post('/turns/:id/cancel', { schema: cancelTurnSchema, config }, async ({ tenant, params }) => {
+  app.post('/turns/:id/cancel', { schema: cancelTurnSchema, config }, async ({ caller, params }) => {
     checkText(params.id)
-    return responseObject(await turns.cancel(tenant, params.id))
+    return responseObject(await turns.cancel(caller, params.id))
   })
 }

@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 const statuses: Readonly<Record<number, string>> = {
   400: '잘못된 요청',
   401: 'The key is missing or wrong',
+  403: 'The key may not do this',
   404: 'There is no such turn',
   409: 'Too many messages of this conversation are waiting, or this one was cancelled',
   410: 'The history was cleared while the message was being answered',

@@ -7,9 +7,19 @@ import { safeCounts } from './0004-safe-counts.ts'
 import { erasedTurns } from './0005-erased-turns.ts'
 import { instances } from './0006-instances.ts'
 import { followedTurns } from './0007-followed-turns.ts'
+import { keys } from './0008-keys.ts'
 
 /** Every change of the schema, oldest first. One that has been released is never edited. */
-const migrations = [conversations, lazyCounts, clients, safeCounts, erasedTurns, instances, followedTurns]
+const migrations = [
+  conversations,
+  lazyCounts,
+  clients,
+  safeCounts,
+  erasedTurns,
+  instances,
+  followedTurns,
+  keys,
+]
 
 /** The schema of the data is not what this Daehwa needs; the message is one line for the operator. */
 export class SchemaError extends Error {

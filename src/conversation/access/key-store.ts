@@ -1,0 +1,23 @@
+/** A key as it is kept: not its secret. Times are Unix milliseconds. */
+export interface ApiKey {
+  readonly id: string
+  readonly tenant: string
+  /** The only client that it may touch; undefined: all of the tenant's. */
+  readonly client: string | undefined
+  /** Its first letters, for people to know it by. */
+  readonly hint: string
+  readonly createdAt: number
+  readonly expiresAt: number | undefined
+  readonly revokedAt: number | undefined
+}
+
+export interface KeyStore {
+  addKey(key: ApiKey, digest: string): Promise<void>
+  /** By the SHA-256 of its secret, in hexadecimal digits. */
+  keyByDigest(digest: string): Promise<ApiKey | undefined>
+  key(id: string): Promise<ApiKey | undefined>
+  /** The newest first; those of one tenant, or all. */
+  keys(tenant: string | undefined): Promise<ApiKey[]>
+  /** Revokes a key, if it is not revoked already; undefined when there is none. */
+  revokeKey(id: string, at: number): Promise<ApiKey | undefined>
+}

@@ -1,0 +1,58 @@
+import type { ApiKey } from '../conversation/access/key-store.ts'
+import { all, first, run, type Work } from './database.ts'
+
+const columns = 'id, tenant, client_name, hint, created_at, expires_at, revoked_at'
+
+export function* addKey(key: ApiKey, digest: string): Work<void> {
+  yield* run(
+    `INSERT INTO api_keys (${columns}, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    ...[key.id, key.tenant, key.client ?? null, key.hint, key.createdAt],
+    ...[key.expiresAt ?? null, key.revokedAt ?? null, digest],
+  )
+}
+
+export function* keyByDigest(digest: string): Work<ApiKey | undefined> {
+  const row = yield* first<KeyRow>(`SELECT ${columns} FROM api_keys WHERE digest = ?`, digest)
+  return row && toKey(row)
+}
+
+export function* readKey(id: string): Work<ApiKey | undefined> {
+  const row = yield* first<KeyRow>(`SELECT ${columns} FROM api_keys WHERE id = ?`, id)
+  return row && toKey(row)
+}
+
+export function* keys(tenant: string | undefined): Work<ApiKey[]> {
+  const rows = yield* all<KeyRow>(
+    `SELECT ${columns} FROM api_keys WHERE tenant = coalesce(?, tenant) ORDER BY id DESC`,
+    tenant ?? null,
+  )
+  return rows.map(toKey)
+}
+
+export function* revokeKey(id: string, at: number): Work<ApiKey | undefined> {
+  const row = yield* first<KeyRow>(
+    `UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ? RETURNING ${columns}`,
+    ...[at, id],
+  )
+  return row && toKey(row)
+}
+
+interface KeyRow {
+  readonly id: string
+  readonly tenant: string
+  readonly client_name: string | null
+  readonly hint: string
+  readonly created_at: number
+  readonly expires_at: number | null
+  readonly revoked_at: number | null
+}
+
+const toKey = (row: KeyRow): ApiKey => ({
+  id: row.id,
+  tenant: row.tenant,
+  client: row.client_name ?? undefined,
+  hint: row.hint,
+  createdAt: row.created_at,
+  expiresAt: row.expires_at ?? undefined,
+  revokedAt: row.revoked_at ?? undefined,
+})
