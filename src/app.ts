@@ -4,7 +4,7 @@ import type { Registry } from 'prom-client'
 import type { Clients } from './conversation/clients.ts'
 import { DaehwaError } from './conversation/errors.ts'
 import type { Models } from './conversation/models.ts'
-import type { Now } from './conversation/ports.ts'
+import type { CountRequest, Now } from './conversation/ports.ts'
 import type { Store } from './conversation/store.ts'
 import type { Turns } from './conversation/turns.ts'
 import type { App } from './http/app-type.ts'
@@ -14,6 +14,7 @@ import { type Access, authenticate } from './http/plugins/authenticate.ts'
 import { answerBrokenRequest } from './http/plugins/broken-requests.ts'
 import { requireDecodableUrls } from './http/plugins/decodable-urls.ts'
 import { acceptJsonBodies } from './http/plugins/json-body.ts'
+import { limitRequests } from './http/plugins/limit-requests.ts'
 import { describeRoutes, type OpenApiOptions, serveDocument } from './http/plugins/openapi.ts'
 import { logRequests, requestId } from './http/plugins/request-log.ts'
 import { clientRoutes } from './http/routes/clients.ts'
@@ -24,6 +25,7 @@ import { modelRoutes } from './http/routes/models.ts'
 import { operationRoutes } from './http/routes/operations.ts'
 import { queryRoute } from './http/routes/query.ts'
 import { turnRoutes } from './http/routes/turns.ts'
+import { usageRoutes } from './http/routes/usage.ts'
 import { validatorCompiler } from './http/validation.ts'
 
 export interface AppDeps {
@@ -35,6 +37,7 @@ export interface AppDeps {
   readonly now: Now
   readonly logger: FastifyBaseLogger
   readonly access: Access
+  readonly countRequest: CountRequest
   readonly demo: boolean
   readonly isStopping: () => boolean
   readonly openApi: OpenApiOptions
@@ -70,6 +73,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   logRequests(app)
   requireDecodableUrls(app)
   authenticate(app, deps.access)
+  limitRequests(app, deps.countRequest)
   refuseWhenStopping(app, deps.isStopping)
 
   await describeRoutes(app, deps.openApi)
@@ -80,6 +84,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   historyRoutes(app, deps)
   clientRoutes(app, deps)
   keyRoutes(app, deps.access)
+  usageRoutes(app, deps)
   operationRoutes(app, deps)
   metricsRoute(app, deps)
   await serveDocument(app, deps.openApi)

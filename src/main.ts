@@ -1,6 +1,6 @@
-import type { AddressInfo } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import packageJson from '../package.json' with { type: 'json' }
+import { announce, greetUpstream } from './announce.ts'
 import { buildApp } from './app.ts'
 import { type Config, parseConfig } from './config/config.ts'
 import { readEnv, readFile } from './config/env.ts'
@@ -11,16 +11,17 @@ import { Clients } from './conversation/clients.ts'
 import { Calibration } from './conversation/context/calibration.ts'
 import { Compactor } from './conversation/context/compactor.ts'
 import { rememberingPasts } from './conversation/context/past-cache.ts'
-import { codeOf, DaehwaError } from './conversation/errors.ts'
+import { DaehwaError } from './conversation/errors.ts'
 import { Membership } from './conversation/membership.ts'
 import { Models } from './conversation/models.ts'
 import { pacer } from './conversation/pacer.ts'
-import type { Feed, Log } from './conversation/ports.ts'
+import type { Log } from './conversation/ports.ts'
 import { Turns } from './conversation/turns.ts'
 import { silent } from './feed/silent.ts'
 import type { App } from './http/app-type.ts'
 import { createLogger } from './logger.ts'
 import { createMetrics } from './metrics.ts'
+import { requestRates } from './rates/request-rates.ts'
 import { OpenError } from './storage/database.ts'
 import { openStorage } from './storage/open-storage.ts'
 import { tokenCounter } from './upstream/count-tokens.ts'
@@ -61,7 +62,9 @@ async function run(config: Config): Promise<void> {
       migrates: config.migrate === 'auto',
     }),
   )
-  const feed = config.redisUrl === undefined ? silent : resources.use(await openRedis(config.redisUrl, log))
+  const redis =
+    config.redisUrl === undefined ? undefined : resources.use(await openRedis(config.redisUrl, log))
+  const feed = redis ?? silent
   const store = rememberingPasts(storage.store, pace)
   const demo = config.upstreams.length === 0
   const startDemo = async () => {
@@ -107,6 +110,7 @@ async function run(config: Config): Promise<void> {
     },
     logger: log,
     access: { keys, operatorKey: config.apiKey, keyless: config.keyless },
+    countRequest: requestRates(redis?.commands),
     demo,
     isStopping: () => stopping,
     openApi: { version: packageJson.version, publicUrl: config.publicUrl },
@@ -134,7 +138,7 @@ async function requireKey({ host, apiKey, keyless }: Config, keys: Keys): Promis
   )
 }
 
-async function openRedis(url: string, log: Log): Promise<Feed & AsyncDisposable> {
+async function openRedis(url: string, log: Log) {
   const { RedisFeed } = await import('./feed/redis.ts') // 10 MB that one instance does without
   return new RedisFeed(url, log)
 }
@@ -150,31 +154,6 @@ function stopSignal(): Promise<NodeJS.Signals> {
     }
     process.on('SIGTERM', onSignal).on('SIGINT', onSignal)
   })
-}
-
-function announce(app: App, { upstreams }: Config, data: string): void {
-  const { port } = app.server.address() as AddressInfo
-  const demo = upstreams.length === 0
-  app.log.info(
-    { port, upstreams: demo ? ['demo'] : upstreams.map(({ baseUrl }) => baseUrl), data },
-    'ready: GET /docs shows the routes',
-  )
-  if (!demo) return
-  app.log.warn(
-    'this is a demo: the built-in model "demo" answers. Set OPENAI_API_KEY or OPENAI_BASE_URL for a real one',
-  )
-}
-
-/** Tells the operator at once whether the upstream answers; nothing depends on it. */
-async function greetUpstream(models: Models, log: Log): Promise<void> {
-  try {
-    const list = await models.list()
-    const model = await models.default()
-    log.info({ models: list.length, default: model }, 'the upstream answers')
-  } catch (error) {
-    const reason = error instanceof DaehwaError ? error.message : 'of an error that nobody foresaw'
-    log.warn({ code: codeOf(error), reason }, 'the upstream cannot be used yet')
-  }
 }
 
 /** Waits for what is being answered, then cuts those who do not read their answer. */

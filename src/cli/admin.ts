@@ -3,14 +3,16 @@ import Fastify from 'fastify'
 import { type Config, parseConfig } from '../config/config.ts'
 import { readEnv, readFile } from '../config/env.ts'
 import { Keys } from '../conversation/access/keys.ts'
+import { type Catalog, pricesOf } from '../conversation/model-catalog.ts'
 import { handleError } from '../http/error-handler.ts'
 import { acceptJsonBodies } from '../http/plugins/json-body.ts'
 import { keyRoutes } from '../http/routes/keys.ts'
+import { usageRoutes } from '../http/routes/usage.ts'
 import { validatorCompiler } from '../http/validation.ts'
 import { openStorage } from '../storage/open-storage.ts'
 
 /** Asks for something that the operator may do, and answers what came of it. @throws AdminError */
-type Ask = (method: 'GET' | 'POST' | 'DELETE', path: string, body?: object) => Promise<unknown>
+type Ask = (method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: string, body?: object) => Promise<unknown>
 
 /** What went wrong, in one line for the operator. */
 export class AdminError extends Error {
@@ -59,11 +61,19 @@ async function onData<T>(config: Config, work: (ask: Ask) => Promise<T>): Promis
   app.setErrorHandler(handleError)
   app.setValidatorCompiler(validatorCompiler())
   acceptJsonBodies(app)
-  keyRoutes(app, { keys: new Keys({ store: storage.store, now: Date.now, clock: () => performance.now() }) })
+  const { store } = storage
+  keyRoutes(app, { keys: new Keys({ store, now: Date.now, clock: () => performance.now() }) })
+  usageRoutes(app, { store, models: pricesIn(config), now: Date.now })
   return await work(async (method, url, body) => {
     const reply = await app.inject({ method, url, ...(body && { payload: body }) })
     return answerOf(reply.statusCode, reply.body)
   })
+}
+
+function pricesIn({ upstreams: [first, ...others], aliases, contextWindow: otherWindow }: Config) {
+  if (first === undefined) return { prices: () => undefined }
+  const catalog: Catalog = { upstreams: [first, ...others], aliases, otherWindow }
+  return { prices: (name: string) => pricesOf(catalog, name) }
 }
 
 function answerOf(status: number, text: string): unknown {

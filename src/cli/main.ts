@@ -3,8 +3,9 @@ import packageJson from '../../package.json' with { type: 'json' }
 import { copy } from './copy.ts'
 import { keys } from './keys.ts'
 import { migrate } from './migrate.ts'
+import { usage } from './usage.ts'
 
-const subCommands = { copy, keys, migrate }
+const subCommands = { copy, keys, migrate, usage }
 const daehwa = defineCommand({
   meta: { name: 'daehwa', version: packageJson.version, description: packageJson.description },
   subCommands,

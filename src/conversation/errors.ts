@@ -16,6 +16,10 @@ const wording = {
     'The key is missing or wrong. Send a key of this server (one that its operator made, or its DAEHWA_API_KEY) as "Authorization: Bearer <key>" or "x-api-key: <key>".',
   forbidden: (d: { what: string }) => `This key may not do that. ${d.what}.`,
   not_found: (d: { what: string }) => `There is no ${d.what}.`,
+  rate_limited: (d: { what: string; limit: number }) =>
+    `This key may have ${d.limit} ${d.what}, and has them already. Try again later, or ask the operator for a higher limit.`,
+  quota_exceeded: (d: { whose: string; limit: number; span: string; used: number }) =>
+    `${d.whose} may use ${d.limit} tokens a ${d.span}. ${d.used} are used or reserved, and this message may need more than is left. Send a shorter one or a lower max_output_tokens, or wait for the next ${d.span}.`,
   conversation_busy: (d: { waiting: number }) =>
     d.waiting === 0
       ? 'Another message of this conversation is being answered. Try again when that is done.'

@@ -68,6 +68,12 @@ export function isConfigured(catalog: Catalog, name: string): boolean {
   return upstream.models.has(model)
 }
 
+/** What the configuration says that a model costs. */
+export function pricesOf(catalog: Catalog, name: string): Prices | undefined {
+  const { upstream, model } = whose(catalog, name)
+  return upstream.models.get(model)?.prices
+}
+
 /** An upstream's models under the names that users write, and those that are configured and not in its list. */
 export function entriesOf(upstream: CatalogUpstream, listed: readonly ModelInfo[]): ModelInfo[] {
   const ids = new Set(listed.map(({ id }) => id))

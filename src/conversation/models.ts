@@ -4,10 +4,11 @@ import {
   type Catalog,
   entriesOf,
   isConfigured,
+  pricesOf,
   type Target,
   targetsOf,
 } from './model-catalog.ts'
-import type { Log, ModelInfo, Monotonic, Upstream } from './ports.ts'
+import type { Log, ModelInfo, Monotonic, Prices, Upstream } from './ports.ts'
 import { RememberedList } from './remembered-list.ts'
 
 /** How old a list may be: for reading it, and before a name is refused because of it. Milliseconds. */
@@ -80,6 +81,11 @@ export class Models {
     checkModelName(model)
     if (isConfigured(this.#deps.catalog, model)) return
     await this.#checkListed(this.targets(model)[0], model)
+  }
+
+  /** What a model costs, where its operator has said so. */
+  prices(name: string): Prices | undefined {
+    return pricesOf(this.#deps.catalog, name)
   }
 
   #checked(target: Target): Target {

@@ -1,3 +1,4 @@
+import type { Caller } from './access/caller.ts'
 import { checkSettings } from './ask.ts'
 import { checkFits } from './context/choose-context.ts'
 import { uncounted } from './context/sizes.ts'
@@ -23,6 +24,8 @@ export interface Ask {
   readonly settings?: Settings | undefined
   readonly strategy?: MultitaskStrategy | undefined
   readonly idempotency?: Idempotency | undefined
+  /** On whose account. */
+  readonly caller?: Pick<Caller, 'key' | 'limits'> | undefined
 }
 
 export interface NewTurnDeps extends TurnContextDeps {
@@ -46,7 +49,9 @@ export async function newTurn(deps: NewTurnDeps, id: string, ask: Ask): Promise<
   const at = deps.now()
   const { asked, ...held } = await settingsFor(deps, key, ask.settings)
   const { model, settings } = held
-  const turn = { id, key, input: uncounted('user', input), ...held, idempotency, at, owner: deps.instance() }
+  const account = { apiKey: ask.caller?.key, limits: ask.caller?.limits }
+  const fresh = { id, key, input: uncounted('user', input), idempotency, at, owner: deps.instance() }
+  const turn = { ...fresh, ...held, ...account }
   const [target] = deps.models.targets(model, settings.fallback)
   checkSettings(generationOf(asked) ?? {}, target)
   await checkFits(requestOf(deps, turn, target), deps.countTokens)

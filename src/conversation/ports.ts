@@ -64,6 +64,9 @@ export interface Feed {
   listen(channel: string, heard: (message: string) => void): Disposable
 }
 
+/** Counts a request of a key: how many there were in its minute, and how many milliseconds are left of that. */
+export type CountRequest = (key: string) => Promise<{ readonly used: number; readonly resetMs: number }>
+
 /** Counts the tokens of a text. */
 export type CountTokens = (text: string) => Promise<number>
 

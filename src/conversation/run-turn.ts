@@ -1,4 +1,6 @@
 import { answerOf, firstThatAnswers, preferring, servedMark, type Upstreams } from './ask.ts'
+import { type Charge, chargeOf, type Sent } from './charge.ts'
+import { collect, type Finish } from './collect-answer.ts'
 import { type Context, messagesOf, sizeOf } from './context/choose-context.ts'
 import { exact, uncounted } from './context/sizes.ts'
 import {
@@ -11,9 +13,9 @@ import {
 import { codeOf, DaehwaError, toDaehwaError } from './errors.ts'
 import type { LiveTurn } from './live-turn.ts'
 import type { Target } from './model-catalog.ts'
-import type { CountTokens, ModelEvent, Now } from './ports.ts'
+import type { CountTokens, Now } from './ports.ts'
 import { type Generation, generationOf } from './settings.ts'
-import type { Claim, Store } from './store.ts'
+import type { Claim, QueuedTurn, Store } from './store.ts'
 import type { TurnRecord } from './turn.ts'
 
 /** How often a turn is asked again with a shorter past when the upstream finds the context too long. */
@@ -24,6 +26,9 @@ export interface RunDeps extends TurnContextDeps {
   readonly upstreams: Upstreams
   readonly now: Now
 }
+
+/** A turn as it is asked, and on whose account. */
+type AskedTurn = Asked & Pick<QueuedTurn, 'key' | 'apiKey'>
 
 /** What is still to be written of a turn that has ended. */
 export type Unkept = () => Promise<void>
@@ -37,21 +42,25 @@ export async function runTurn(
   deps: RunDeps,
   claim: Claim,
   live: LiveTurn,
-  asked: Asked,
+  asked: AskedTurn,
   abort: AbortController,
 ): Promise<Unkept | undefined> {
   const { store, log, now, turnTimeout } = deps
+  let sent: Sent | undefined
+  let charge: Charge | undefined
   const tooLong = DaehwaError.of('upstream_timeout', { detail: `the turn took over ${turnTimeout} ms` })
   const timer = setTimeout(() => abort.abort(tooLong), turnTimeout)
   live.start(now())
   try {
-    const served = await answer(deps, claim, live, asked, abort.signal)
-    live.end(await commit(deps, claim, live, asked, served))
+    const served = await answer(deps, claim, live, asked, (now) => (sent = now), abort.signal)
+    charge = await chargeOf(deps, asked, served, live, served.finish.usage)
+    live.end(await commit(deps, claim, live, asked, served, charge))
     return undefined
   } catch (error) {
     if (codeOf(error) === 'internal_error') log.error({ turn: claim.turnId, err: error }, 'a turn failed')
     const record = failed(live, isLost(abort) ? abort.signal.reason : error, now())
-    const unkept = isLost(abort) ? undefined : await keptOr(() => store.end(claim, record))
+    charge ??= await chargeOf(deps, asked, sent, live)
+    const unkept = isLost(abort) ? undefined : await keptOr(() => store.end(claim, record, charge))
     live.end(record)
     return unkept
   } finally {
@@ -79,13 +88,9 @@ export function failed(live: LiveTurn, cause: unknown, at: number): TurnRecord {
   return { ...live.record, ...output, status: cancelled ? 'cancelled' : 'failed', error, endedAt: at }
 }
 
-type Finish = Extract<ModelEvent, { type: 'finish' }>
-
 /** An answer, the model that gave it, and what that was sent. */
-interface Served {
+interface Served extends Sent {
   readonly finish: Finish
-  readonly target: Target
-  readonly context: Context
   /** Undefined where no other one could have given it. */
   readonly servedBy: string | undefined
 }
@@ -96,6 +101,7 @@ async function commit(
   live: LiveTurn,
   asked: Asked,
   { finish, target, context, servedBy }: Served,
+  charge: Charge | undefined,
 ): Promise<TurnRecord> {
   const { store, now, log } = deps
   const { incomplete, usage } = finish
@@ -104,7 +110,11 @@ async function commit(
   const status = incomplete === undefined ? 'completed' : 'incomplete'
   const record = { ...live.record, ...live.output, status, incomplete, usage, model, endedAt: now() } as const
   const items = { answer: uncounted('assistant', record.text), servedBy }
-  if (!(await store.commit(claim, record, items))) return failed(live, await whyLost(store, claim), now())
+  if (!(await store.commit(claim, record, items, charge))) {
+    const lost = failed(live, await whyLost(store, claim), now())
+    await store.end(claim, lost, charge)
+    return lost
+  }
   const grown = { ...claim, nextSeq: claim.nextSeq + 1 }
   compactWhenFull(deps, grown, asked, target, context, items.answer).catch((error: unknown) => {
     log.warn(
@@ -127,15 +137,17 @@ async function answer(
   claim: Claim,
   live: LiveTurn,
   asked: Asked,
+  sends: (now: Sent) => void,
   signal: AbortSignal,
 ): Promise<Served> {
   const chain = deps.models.targets(asked.model, asked.settings.fallback)
-  let last: Pick<Served, 'target' | 'context'> | undefined
+  let last: Sent | undefined
   const attempt = async function* (target: Target) {
     for (let shrinks = 0, cap: number | undefined; ; shrinks++) {
       const context = await contextFor(deps, claim, asked, target, cap, signal)
       signal.throwIfAborted()
       last = { target, context }
+      sends(last)
       const request = { messages: messagesOf(context), settings: generationFor(asked, target) }
       try {
         return yield* answerOf(deps.upstreams, target, request, signal)
@@ -157,19 +169,6 @@ async function answer(
   if (last === undefined) throw new Error('a turn was answered by nobody')
   learn(deps, last.target, last.context, finish)
   return { ...last, finish, servedBy: chain.length > 1 ? servedMark(chain, last.target) : undefined }
-}
-
-/** Hands the pieces of an answer to the turn's followers. An answer over 8 MiB is cut there, and says so. */
-async function collect(events: AsyncIterable<ModelEvent>, live: LiveTurn): Promise<Finish> {
-  for await (const event of events) {
-    if (event.type === 'finish') {
-      live.finish()
-      return event
-    }
-    const fits = event.type === 'reasoning' ? live.think(event.text) : live.add(event.text)
-    if (!fits) return { type: 'finish', incomplete: 'max_output_bytes', usage: undefined, model: undefined }
-  }
-  throw DaehwaError.of('upstream_bad_response', { detail: 'it ended without a finish reason' })
 }
 
 /** The settings of a turn for one model: no longer an answer than is kept free for it. */

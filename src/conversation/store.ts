@@ -1,4 +1,6 @@
 import type { KeyStore } from './access/key-store.ts'
+import type { KeyLimits } from './access/limits.ts'
+import type { Charge } from './charge.ts'
 import type { Client, ClientPage, ConversationState } from './client.ts'
 import type {
   Compaction,
@@ -14,6 +16,7 @@ import type { ErrorCode } from './errors.ts'
 import type { InstanceStore } from './instance-store.ts'
 import type { Settings, SettingsPatch } from './settings.ts'
 import type { TurnRecord } from './turn.ts'
+import type { UsageStore } from './usage.ts'
 
 /** A turn as it is accepted: the input and the settings as they are now. */
 export interface NewTurn {
@@ -27,12 +30,15 @@ export interface NewTurn {
   /** The conversation of the client whose settings these are; undefined where there was none. */
   readonly conversation?: string | undefined
   readonly idempotency: Idempotency | undefined
+  /** The id of the key that it came with, which is charged for it; undefined for the operator's. */
+  readonly apiKey?: string | undefined
+  readonly limits?: KeyLimits | undefined
   /** Unix milliseconds. */
   readonly at: number
 }
 
 /** A turn that was accepted and not yet claimed when its instance ended. */
-export type QueuedTurn = Omit<NewTurn, 'idempotency' | 'conversation'>
+export type QueuedTurn = Omit<NewTurn, 'idempotency' | 'conversation' | 'limits'>
 
 /** A turn that waits, and whose it is. */
 export type OwnTurn = Pick<QueuedTurn, 'id' | 'key' | 'owner'>
@@ -91,7 +97,7 @@ export interface Cleared {
  * The database. Every method is one transaction: when its promise resolves the change is durable, when it
  * rejects nothing of it is there. It throws `storage_unavailable` and `storage_full`.
  */
-export interface Store extends TurnStore, InstanceStore, PastStore, ClientStore, KeyStore {
+export interface Store extends TurnStore, InstanceStore, PastStore, ClientStore, KeyStore, UsageStore {
   /** Overwrites what was erased wherever it still is besides the tables. */
   scrub(): Promise<void>
   /** Resolves when the database answers. */
@@ -102,8 +108,9 @@ interface TurnStore {
   /**
    * Keeps a turn before anything goes upstream: as `queued`, or, with a deadline, claimed in the same moment if no turn
    * of its conversation waits, and none runs but its owner's. A key of the last 24 hours stands for the turn that it
-   * made; when that failed and may be tried again, it is kept anew under its old id. Throws `idempotency_key_reused`,
-   * `conversation_busy`, and `history_deleted` when the client whose settings it has is forgotten.
+   * made; when that failed and may be tried again, it is kept anew under its old id. What it may use of its key's limits is
+   * reserved until it ends. Throws `idempotency_key_reused`, `conversation_busy`, `rate_limited`, `quota_exceeded`, and
+   * `history_deleted` when the client whose settings it has is forgotten.
    */
   accept(turn: NewTurn, deadline: number | undefined, line?: Line): Promise<Accepted>
   /** The turn that a key of the last 24 hours stands for, and that would be joined. Throws `idempotency_key_reused`. */
@@ -121,10 +128,13 @@ interface TurnStore {
   requestCancel(tenant: string, turnId: string, at: number): Promise<void>
   /** A turn of this tenant, or of this client of it; undefined when there is none, or its history was cleared. */
   turn(tenant: string, turnId: string, client?: string): Promise<TurnRecord | undefined>
-  /** Puts both messages into the history; false, and nothing is kept, when the claim is not the newest. */
-  commit(claim: Claim, turn: TurnRecord, items: NewItems): Promise<boolean>
-  /** Ends a turn without its messages entering the history. Does nothing when a newer claim is on the same turn. */
-  end(claim: Claim, turn: TurnRecord): Promise<void>
+  /** Puts both messages into the history, and charges the turn; false, and nothing is kept, when the claim is not the newest. */
+  commit(claim: Claim, turn: TurnRecord, items: NewItems, charge?: Charge): Promise<boolean>
+  /**
+   * Ends a turn without its messages entering the history; not when a newer claim is on the same turn. It is charged in any
+   * case, once.
+   */
+  end(claim: Claim, turn: TurnRecord, charge?: Charge): Promise<void>
 }
 
 export interface PastStore {

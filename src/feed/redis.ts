@@ -18,7 +18,8 @@ const greeting = 'daehwa:hello'
 export class RedisFeed implements Feed, AsyncDisposable {
   readonly #log: Log
   readonly #place: string
-  readonly #speaker: Redis
+  /** The connection for commands. */
+  readonly commands: Redis
   /** A connection that listens can do nothing else. */
   readonly #listener: Redis
   readonly #heard = new Map<string, Set<(message: string) => void>>()
@@ -44,9 +45,9 @@ export class RedisFeed implements Feed, AsyncDisposable {
       disableClientInfo: true,
       autoResubscribe: false, // the list of channels is ours
     } satisfies RedisOptions
-    this.#speaker = new Redis(url, { ...options, enableAutoPipelining: true })
+    this.commands = new Redis(url, { ...options, enableAutoPipelining: true })
     this.#listener = new Redis(url, options)
-    for (const redis of [this.#speaker, this.#listener]) {
+    for (const redis of [this.commands, this.#listener]) {
       redis.on('error', (error) => (this.#trouble = kindOf(error)))
       redis.on('close', () => this.#is(redis, false))
       redis.on('ready', () => void this.#begin(redis))
@@ -64,7 +65,7 @@ export class RedisFeed implements Feed, AsyncDisposable {
   tell(channel: string, message: string): void {
     if (!this.alive || this.#underway + message.length > mostUnderway) return
     this.#underway += message.length
-    this.#speaker
+    this.commands
       .publish(channel, message)
       .catch(() => {})
       .finally(() => {
@@ -91,15 +92,15 @@ export class RedisFeed implements Feed, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#pinging)
-    for (const redis of [this.#speaker, this.#listener]) redis.removeAllListeners('close')
-    this.#speaker.disconnect()
+    for (const redis of [this.commands, this.#listener]) redis.removeAllListeners('close')
+    this.commands.disconnect()
     this.#listener.disconnect()
   }
 
   /** A connection is of use when Redis has let it do once what it is for. */
   async #begin(redis: Redis): Promise<void> {
     try {
-      if (redis === this.#speaker) await redis.publish(greeting, '')
+      if (redis === this.commands) await redis.publish(greeting, '')
       else await redis.subscribe(greeting, ...this.#heard.keys())
       this.#is(redis, true)
     } catch (error) {
@@ -114,7 +115,7 @@ export class RedisFeed implements Feed, AsyncDisposable {
 
   /** A connection may be dead without a word; one that was of no use is tried again. */
   #ping(): void {
-    for (const redis of [this.#speaker, this.#listener]) {
+    for (const redis of [this.commands, this.#listener]) {
       if (redis.status !== 'ready') continue
       if (this.#able.has(redis)) redis.ping().catch((error) => this.#doubt(redis, error))
       else void this.#begin(redis)

@@ -18,6 +18,8 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
   payload_too_large: 413,
   unsupported_media_type: 415,
   idempotency_key_reused: 422,
+  rate_limited: 429,
+  quota_exceeded: 429,
   upstream_rate_limited: 429,
   headers_too_large: 431,
   internal_error: 500,

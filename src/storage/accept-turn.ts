@@ -4,6 +4,7 @@ import type { Accepted, Claim, Idempotency, Line, NewTurn } from '../conversatio
 import { mayRetry, type TurnStatus } from '../conversation/turn.ts'
 import { lastActive, type StateRow, stateColumns, toState } from './conversation-row.ts'
 import { first, run, type Work } from './database.ts'
+import { reserve } from './limit-work.ts'
 import { before } from './statuses.ts'
 
 export function* accept(
@@ -36,7 +37,8 @@ export function* accept(
     )
   }
   const place = placeOf(conversation.places, interrupt)
-  yield* insertTurn(kept, place, conversation, claimed ? deadline : undefined)
+  const reserved = yield* reserve(kept, conversation)
+  yield* insertTurn(kept, place, conversation, claimed ? deadline : undefined, reserved)
   if (claimed) return { existing: false, turnId: id, place, claim: toClaim(key.tenant, id, conversation) }
   const running = interrupt ? (conversation.active_turn ?? undefined) : undefined
   if (running !== undefined) {
@@ -150,14 +152,15 @@ function* insertTurn(
   place: string,
   conversation: Claimed,
   deadline: number | undefined,
+  reserved: number,
 ): Work<void> {
   const { key, idempotency, at } = turn
   const { instructions, ...settings } = turn.settings
   const claimed = deadline !== undefined
   yield* run(
     `INSERT INTO turns (tenant, id, place, owner, conversation, epoch, status, model, instructions, settings, input,
-       input_tokens, input_counted, idempotency_key, fingerprint, created_at, dispatched_at, deadline_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       input_tokens, input_counted, idempotency_key, fingerprint, created_at, dispatched_at, deadline_at, key_id, reserved)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[
       key.tenant,
       turn.id,
@@ -181,6 +184,8 @@ function* insertTurn(
       at,
       claimed ? at : null,
       deadline ?? null,
+      turn.apiKey ?? null,
+      reserved,
     ],
   )
 }

@@ -9,6 +9,8 @@ const tables = {
   turns: ['tenant', 'id'],
   items: ['tenant', 'conversation', 'seq', 'position'],
   api_keys: ['id'],
+  usage: ['tenant', 'client_name', 'day', 'key_id', 'model'],
+  key_days: ['key_id', 'day'],
 } as const
 
 type Table = keyof typeof tables

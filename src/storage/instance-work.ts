@@ -78,7 +78,7 @@ export function* takeOver({ now, lockFree }: Dialect, instance: string, at: numb
   }
   const taken = yield* all<QueuedRow>(
     `SELECT t.tenant, t.id, t.owner, t.place, c.client_name, t.model, t.instructions, t.settings, t.input, t.input_tokens,
-       t.input_counted, t.created_at
+       t.input_counted, t.created_at, t.key_id
      FROM turns t JOIN conversations c ON c.tenant = t.tenant AND c.id = t.conversation
      WHERE t.owner = ? AND t.${open} AND t.status = 'queued' ORDER BY t.place`,
     instance,
@@ -163,6 +163,7 @@ interface QueuedRow {
   readonly input_tokens: number
   readonly input_counted: number
   readonly created_at: number
+  readonly key_id: string | null
 }
 
 const toTaken = (row: QueuedRow): TakenTurn => ({
@@ -177,4 +178,5 @@ const toTaken = (row: QueuedRow): TakenTurn => ({
     ...(row.instructions !== null && { instructions: row.instructions }),
   },
   at: row.created_at,
+  apiKey: row.key_id ?? undefined,
 })

@@ -1,13 +1,14 @@
 import type { ApiKey } from '../conversation/access/key-store.ts'
-import { all, first, run, type Work } from './database.ts'
+import type { KeyLimits } from '../conversation/access/limits.ts'
+import { all, first, locked, run, type Work } from './database.ts'
 
-const columns = 'id, tenant, client_name, hint, created_at, expires_at, revoked_at'
+const columns = 'id, tenant, client_name, hint, created_at, expires_at, revoked_at, limits'
 
 export function* addKey(key: ApiKey, digest: string): Work<void> {
   yield* run(
-    `INSERT INTO api_keys (${columns}, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO api_keys (${columns}, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[key.id, key.tenant, key.client ?? null, key.hint, key.createdAt],
-    ...[key.expiresAt ?? null, key.revokedAt ?? null, digest],
+    ...[key.expiresAt ?? null, key.revokedAt ?? null, JSON.stringify(key.limits), digest],
   )
 }
 
@@ -29,6 +30,15 @@ export function* keys(tenant: string | undefined): Work<ApiKey[]> {
   return rows.map(toKey)
 }
 
+export function* limitKey(id: string, change: (limits: KeyLimits) => KeyLimits): Work<ApiKey | undefined> {
+  const known = yield* locked<KeyRow>(`SELECT ${columns} FROM api_keys WHERE id = ?`, id)
+  if (known === undefined) return undefined
+  const key = toKey(known)
+  const limits = change(key.limits)
+  yield* run('UPDATE api_keys SET limits = ? WHERE id = ?', JSON.stringify(limits), id)
+  return { ...key, limits }
+}
+
 export function* revokeKey(id: string, at: number): Work<ApiKey | undefined> {
   const row = yield* first<KeyRow>(
     `UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ? RETURNING ${columns}`,
@@ -45,6 +55,7 @@ interface KeyRow {
   readonly created_at: number
   readonly expires_at: number | null
   readonly revoked_at: number | null
+  readonly limits: string | null
 }
 
 const toKey = (row: KeyRow): ApiKey => ({
@@ -55,4 +66,5 @@ const toKey = (row: KeyRow): ApiKey => ({
   createdAt: row.created_at,
   expiresAt: row.expires_at ?? undefined,
   revokedAt: row.revoked_at ?? undefined,
+  limits: JSON.parse(row.limits ?? '{}') as KeyLimits,
 })

@@ -9,6 +9,7 @@ import * as key from './key-work.ts'
 import * as past from './past-work.ts'
 import { hasTurn, readTurn } from './read-turn.ts'
 import * as turn from './turn-work.ts'
+import { usage } from './usage-work.ts'
 
 /** The store over any database that runs work. */
 export function sqlStore(database: Database): Store {
@@ -19,8 +20,8 @@ export function sqlStore(database: Database): Store {
     endQueued: (queued, record) => database.write(() => turn.endQueued(queued, record)),
     hasTurn: (tenant, id) => database.read(() => hasTurn(tenant, id)),
     turn: (tenant, id, client) => database.read(() => readTurn({ tenant, client }, id)),
-    commit: (claim, record, items) => database.write(() => turn.commit(claim, record, items)),
-    end: (claim, record) => database.write(() => turn.end(claim, record)),
+    commit: (claim, record, items, charge) => database.write(() => turn.commit(claim, record, items, charge)),
+    end: (claim, record, charge) => database.write(() => turn.end(claim, record, charge)),
     turnsBefore: (state, before, count) => database.read(() => past.turnsBefore(state, before, count)),
     tokensBetween: (state, from, to) => database.read(() => past.tokensBetween(state, from, to)),
     itemsFrom: (state, from, to) => database.read(() => past.itemsFrom(state, from, to)),
@@ -55,7 +56,9 @@ export function sqlStore(database: Database): Store {
     keyByDigest: (digest) => database.read(() => key.keyByDigest(digest)),
     key: (id) => database.read(() => key.readKey(id)),
     keys: (tenant) => database.read(() => key.keys(tenant)),
+    limitKey: (id, change) => database.write(() => key.limitKey(id, change)),
     revokeKey: (id, at) => database.write(() => key.revokeKey(id, at)),
+    usage: (wish) => database.read(() => usage(wish)),
     join: (id, lease) => database.write(() => instance.join(dialect, id, lease)),
     renew: (id, lease) => database.write(() => instance.renew(dialect, id, lease)),
     leave: (id) => database.write(() => instance.leave(id)),

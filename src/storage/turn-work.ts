@@ -1,3 +1,4 @@
+import type { Charge } from '../conversation/charge.ts'
 import { newId } from '../conversation/ids.ts'
 import type { Claim, NewItems, OwnTurn } from '../conversation/store.ts'
 import type { TurnRecord } from '../conversation/turn.ts'
@@ -6,6 +7,7 @@ import { type Claimed, toClaim } from './accept-turn.ts'
 import { lastActive, safeSum, stateColumns } from './conversation-row.ts'
 import { first, lock, locked, run, type Work } from './database.ts'
 import { before } from './statuses.ts'
+import { charge, chargeOnce } from './usage-work.ts'
 
 /** The conversation of a turn. */
 export const ofTurn =
@@ -41,7 +43,12 @@ export function* claim(
   return row === undefined ? 'gone' : toClaim(tenant, id, row)
 }
 
-export function* commit(claim: Claim, turn: TurnRecord, { answer, servedBy }: NewItems): Work<boolean> {
+export function* commit(
+  claim: Claim,
+  turn: TurnRecord,
+  { answer, servedBy }: NewItems,
+  charged?: Charge,
+): Work<boolean> {
   const { tenant, conversation, turnId } = claim
   const { usage, incomplete = null, endedAt: at = null } = turn
   const released = yield* release(claim, at, turn, servedBy)
@@ -80,19 +87,21 @@ export function* commit(claim: Claim, turn: TurnRecord, { answer, servedBy }: Ne
   yield* run(
     `UPDATE turns SET status = ?, seq = ?, served_model = ?, pieces = ?, incomplete = ?, usage_input = ?,
        usage_output = ?, usage_total = ?, ended_at = ?, input = NULL, instructions = NULL,
-       settings = NULL, output = NULL, reasoning = NULL
+       settings = NULL, output = NULL, reasoning = NULL, charged = 1
      WHERE tenant = ? AND id = ?`,
     ...[turn.status, seq, turn.model, turn.pieces.join(','), incomplete],
     ...[usage?.input_tokens ?? null, usage?.output_tokens ?? null, usage?.total_tokens ?? null, at],
     ...[tenant, turnId],
   )
+  if (charged !== undefined) yield* charge(charged)
   return true
 }
 
-export function* end(claim: Claim, turn: TurnRecord): Work<void> {
+export function* end(claim: Claim, turn: TurnRecord, charged?: Charge): Work<void> {
   const released = yield* release(claim, turn.endedAt ?? null)
-  if (released === undefined && (yield* isActive(claim))) return // another owner runs this very turn
-  yield* endTurn(claim.tenant, turn, "'in_progress'")
+  const ofAnother = released === undefined && (yield* isActive(claim)) // who runs this very turn
+  if (!ofAnother) yield* endTurn(claim.tenant, turn, "'in_progress'")
+  if (charged !== undefined) yield* chargeOnce(turn.id, charged)
 }
 
 export function* endQueued({ key: { tenant }, id, owner }: OwnTurn, record: TurnRecord): Work<boolean> {

@@ -50,10 +50,17 @@ const rows: Readonly<Record<string, Row>> = {
     kind: 'id',
     path: ({ item }) => `/clients/shared/items/${item}/pin`,
   },
+  'GET /usage': { kind: 'tenant' },
+  'GET /admin/usage': { kind: 'operator' },
   'GET /defaults': { kind: 'tenant' },
   'PATCH /defaults': { kind: 'tenant', body: { temperature: 1 } },
   'POST /admin/keys': { kind: 'operator', body: { tenant: 'a' } },
   'GET /admin/keys': { kind: 'operator' },
+  'PATCH /admin/keys/{id}': {
+    kind: 'operator',
+    path: ({ key }) => `/admin/keys/${key}`,
+    body: { turns_at_once: 1 },
+  },
   'DELETE /admin/keys/{id}': { kind: 'operator', path: ({ key }) => `/admin/keys/${key}` },
 }
 

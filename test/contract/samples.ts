@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect } from 'vitest'
+import type { Charge } from '../../src/conversation/charge.ts'
 import type { ConversationKey } from '../../src/conversation/conversation.ts'
 import type { ErrorCode } from '../../src/conversation/errors.ts'
 import { recordOf } from '../../src/conversation/new-turn.ts'
@@ -58,11 +59,12 @@ export function commit(
   store: Store,
   claim: Claim,
   { tokens, counted = true, servedBy, ...fields }: Answer,
+  charge?: Charge,
 ): Promise<boolean> {
   const status = fields.incomplete === undefined ? 'completed' : 'incomplete'
   const record = { ...blank(claim.turnId), status, ...fields } as const
   const kept = { json: JSON.stringify({ role: 'assistant', content: fields.text }), tokens, counted }
-  return store.commit(claim, record, { answer: kept, servedBy })
+  return store.commit(claim, record, { answer: kept, servedBy }, charge)
 }
 
 const blank = (id: string): TurnRecord => recordOf({ ...turn(someone(), ''), id })

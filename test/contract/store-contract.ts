@@ -7,6 +7,7 @@ import { instanceContract } from './instance-contract.ts'
 import { raceContract } from './race-contract.ts'
 import { answer, begin, commit, contents, failure, finish, ofAnother, someone, turn } from './samples.ts'
 import { turnContract } from './turn-contract.ts'
+import { usageContract } from './usage-contract.ts'
 
 /** What a database must let the suite do to it. */
 export interface StoreUnderTest {
@@ -312,6 +313,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
 
     turnContract(open)
     clientContract(open)
+    usageContract(open)
     raceContract(open)
     instanceContract(open)
 

@@ -54,6 +54,7 @@ it.each([
   ['storage/migrations', "export { handleError as x } from '../../http/error-handler.ts'", message.beside],
   ['upstream', "export { sqlStore as x } from '../storage/sql-store.ts'", message.beside],
   ['feed', "export { sqlStore as x } from '../storage/sql-store.ts'", message.beside],
+  ['rates', "export { RedisFeed as x } from '../feed/redis.ts'", message.beside],
   ['config', "export { newId as x } from '../conversation/ids.ts'", 'config/ imports no other room'],
   ['http', "export const x = process.env['PATH']", 'process.env'],
 ])('%s/ with the line %s fails the build', (room, line, sentence) => {

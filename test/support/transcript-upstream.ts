@@ -54,6 +54,8 @@ export interface Fault {
   /** Say this in place of the transcript. */
   readonly say?: string
   readonly finishReason?: string | null
+  /** The tokens that it says were used, sent and answered; null: it does not say. */
+  readonly usage?: readonly [prompt: number, completion: number] | null
   /** Say it so many times over. */
   readonly repeat?: number
 }
@@ -175,7 +177,8 @@ async function answer(reply: ServerResponse, { model, messages }: JournalEntry, 
   const { count, digest } = transcript(messages)
   const text = fault.say ?? `token=${randomUUID()} count=${count} digest=${digest}`
   const finishReason = fault.finishReason === undefined ? 'stop' : fault.finishReason
-  const usage = { prompt_tokens: count, completion_tokens: 3, total_tokens: count + 3 }
+  const [prompt_tokens, completion_tokens] = fault.usage ?? [count, 3]
+  const usage = { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
   if (fault.whole === true) {
     const choices = [{ index: 0, message: { role: 'assistant', content: text }, finish_reason: finishReason }]
     reply.writeHead(200, { 'content-type': 'application/json' })
@@ -190,7 +193,7 @@ async function answer(reply: ServerResponse, { model, messages }: JournalEntry, 
   const lines = fault.data ?? [
     ...pieces.map((content) => chunk(model, { content }, null)),
     ...(finishReason === null ? [] : [chunk(model, {}, finishReason)]),
-    JSON.stringify({ model, choices: [], usage }),
+    ...(fault.usage === null ? [] : [JSON.stringify({ model, choices: [], usage })]),
     '[DONE]',
   ]
   for (let again = 1; again < (fault.repeat ?? 1) && !reply.destroyed; again++) {

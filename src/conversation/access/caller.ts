@@ -1,6 +1,7 @@
 import { clientName } from '../client-name.ts'
 import type { ConversationKey } from '../conversation.ts'
 import { DaehwaError } from '../errors.ts'
+import type { KeyLimits } from './limits.ts'
 
 /** On whose behalf a request is made. It comes from the key alone: a name in a request is a label, and no authority. */
 export interface Caller {
@@ -9,6 +10,8 @@ export interface Caller {
   readonly client: string | undefined
   /** The id of the key; undefined for the operator. */
   readonly key: string | undefined
+  /** What that key may use. */
+  readonly limits: KeyLimits
   /** Whether keys and everything else that is nobody's alone may be seen and changed. */
   readonly isOperator: boolean
 }
@@ -19,7 +22,13 @@ export type Owner = Pick<Caller, 'tenant' | 'client'>
 /** The operator's own tenant, and everybody's where there are no keys. */
 const defaultTenant = 'default'
 
-export const operator: Caller = { tenant: defaultTenant, client: undefined, key: undefined, isOperator: true }
+export const operator: Caller = {
+  tenant: defaultTenant,
+  client: undefined,
+  key: undefined,
+  limits: {},
+  isOperator: true,
+}
 
 /**
  * The client that a caller names, in the form in which it is kept.

@@ -1,3 +1,5 @@
+import type { KeyLimits } from './limits.ts'
+
 /** A key as it is kept: not its secret. Times are Unix milliseconds. */
 export interface ApiKey {
   readonly id: string
@@ -9,6 +11,7 @@ export interface ApiKey {
   readonly createdAt: number
   readonly expiresAt: number | undefined
   readonly revokedAt: number | undefined
+  readonly limits: KeyLimits
 }
 
 export interface KeyStore {
@@ -18,6 +21,8 @@ export interface KeyStore {
   key(id: string): Promise<ApiKey | undefined>
   /** The newest first; those of one tenant, or all. */
   keys(tenant: string | undefined): Promise<ApiKey[]>
+  /** Changes its limits; undefined when there is none. */
+  limitKey(id: string, change: (limits: KeyLimits) => KeyLimits): Promise<ApiKey | undefined>
   /** Revokes a key, if it is not revoked already; undefined when there is none. */
   revokeKey(id: string, at: number): Promise<ApiKey | undefined>
 }

@@ -4,6 +4,7 @@ import { DaehwaError, invalid } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { Monotonic, Now } from '../ports.ts'
 import type { ApiKey, KeyStore } from './key-store.ts'
+import type { KeyLimits } from './limits.ts'
 
 /** What every secret begins with, so that people and scanners know one when they see it. */
 const prefix = 'daehwa_'
@@ -18,6 +19,7 @@ export interface KeyWish {
   readonly client?: string | undefined
   /** Unix milliseconds. */
   readonly expiresAt?: number | undefined
+  readonly limits?: KeyLimits
 }
 
 /** The keys of tenants: 256 random bits each, of which nothing but a digest is kept. */
@@ -35,7 +37,12 @@ export class Keys {
   }
 
   /** Makes a key. Its secret is in the answer, and nowhere else ever again. @throws DaehwaError `invalid_request` */
-  async create({ tenant, client, expiresAt }: KeyWish): Promise<{ key: ApiKey; secret: string }> {
+  async create({
+    tenant,
+    client,
+    expiresAt,
+    limits = {},
+  }: KeyWish): Promise<{ key: ApiKey; secret: string }> {
     checkTenant(tenant)
     const at = this.#now()
     if (expiresAt !== undefined && expiresAt <= at)
@@ -44,6 +51,7 @@ export class Keys {
     const key: ApiKey = {
       ...{ id: newId('key', at), tenant, client: client === undefined ? undefined : clientName(client) },
       ...{ hint: secret.slice(0, prefix.length + 4), createdAt: at, expiresAt, revokedAt: undefined },
+      limits,
     }
     await this.#store.addKey(key, digestOf(secret))
     return { key, secret }
@@ -54,12 +62,14 @@ export class Keys {
     return this.#store.keys(tenant)
   }
 
+  /** Changes what a key may use. @throws DaehwaError `not_found` */
+  async limit(id: string, change: (limits: KeyLimits) => KeyLimits): Promise<ApiKey> {
+    return this.#known(await this.#store.limitKey(id, change))
+  }
+
   /** From now on nobody gets in with it; what is open with it is closed within seconds. @throws DaehwaError `not_found` */
   async revoke(id: string): Promise<ApiKey> {
-    const key = await this.#store.revokeKey(id, this.#now())
-    this.#looks.clear()
-    if (key === undefined) throw DaehwaError.of('not_found', { what: 'such key' })
-    return key
+    return this.#known(await this.#store.revokeKey(id, this.#now()))
   }
 
   /** The key of a secret, if it may be used now. */
@@ -78,6 +88,13 @@ export class Keys {
   /** Whether any key may be used now. */
   async exist(): Promise<boolean> {
     return (await this.#store.keys(undefined)).some((key) => this.#isUsable(key))
+  }
+
+  /** A key that was changed. */
+  #known(key: ApiKey | undefined): ApiKey {
+    this.#looks.clear()
+    if (key === undefined) throw DaehwaError.of('not_found', { what: 'such key' })
+    return key
   }
 
   #isUsable({ expiresAt, revokedAt }: ApiKey): boolean {

@@ -106,6 +106,13 @@ export function sizeOf(context: Context): { tokens: number; counted: boolean } {
   return { tokens: tokensOf(all), counted: all.every(({ counted }) => counted) }
 }
 
+/** The tokens of a context, all of them counted. */
+export async function exactSizeOf(context: Context, countTokens: CountTokens): Promise<number> {
+  let tokens = 0
+  for (const part of [...partsOf(context), ...context.past]) tokens += (await exact(part, countTokens)).tokens
+  return tokens
+}
+
 type Parts = Pick<Context, 'instructions' | 'pinned' | 'summary' | 'input'>
 
 async function fixedParts(request: ContextRequest, countTokens: CountTokens): Promise<Parts> {

@@ -44,7 +44,8 @@ async function callerOf(request: FastifyRequest, { keys, operatorKey, keyless }:
   const secret = secretOf(request)
   if (secret !== undefined && operatorKey !== undefined && isSameSecret(secret, operatorKey)) return operator
   const key = secret === undefined ? undefined : await keys.find(secret)
-  if (key !== undefined) return { tenant: key.tenant, client: key.client, key: key.id, isOperator: false }
+  if (key !== undefined)
+    return { tenant: key.tenant, client: key.client, key: key.id, limits: key.limits, isOperator: false }
   // Clients of OpenAI's API send some key always; what looks like one of ours is meant.
   const nameless = secret === undefined || !isKeyShaped(secret)
   if (keyless && nameless && !isForwarded(request)) return operator

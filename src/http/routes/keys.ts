@@ -1,17 +1,19 @@
 import type { ApiKey } from '../../conversation/access/key-store.ts'
 import type { Keys } from '../../conversation/access/keys.ts'
+import type { KeyLimits } from '../../conversation/access/limits.ts'
 import { invalid } from '../../conversation/errors.ts'
 import { checkText } from '../../conversation/text.ts'
 import type { App } from '../app-type.ts'
-import { createKeySchema, listKeysSchema, revokeKeySchema } from '../schemas/keys.ts'
+import { createKeySchema, limitKeySchema, listKeysSchema, revokeKeySchema } from '../schemas/keys.ts'
 
 /** Keys are made, seen and taken back by the operator alone. */
 export function keyRoutes(app: App, { keys }: { keys: Keys }): void {
   const config = { operator: true, whileStopping: true }
 
   app.post('/admin/keys', { schema: createKeySchema, config }, async ({ body }, reply) => {
-    const { tenant, client_name: client, expires_at: expires } = body
-    const wish = { tenant, client, expiresAt: expires === undefined ? undefined : timeOf(expires) }
+    const { tenant, client_name: client, expires_at: expires, ...wished } = body
+    const expiresAt = expires === undefined ? undefined : timeOf(expires)
+    const wish = { tenant, client, expiresAt, limits: merged({}, wished) }
     const { key, secret } = await keys.create(wish)
     return reply
       .code(201)
@@ -24,10 +26,23 @@ export function keyRoutes(app: App, { keys }: { keys: Keys }): void {
     return { keys: (await keys.list(query.tenant)).map(toJson) }
   })
 
+  app.patch('/admin/keys/:id', { schema: limitKeySchema, config }, async ({ params, body }) => {
+    checkText(params.id)
+    return toJson(await keys.limit(params.id, (known) => merged(known, body)))
+  })
+
   app.delete('/admin/keys/:id', { schema: revokeKeySchema, config }, async ({ params }) => {
     checkText(params.id)
     return toJson(await keys.revoke(params.id))
   })
+}
+
+type LimitsPatch = { readonly [name in keyof KeyLimits]: number | null | undefined }
+
+/** As a JSON Merge Patch (RFC 7396). */
+function merged(limits: KeyLimits, patch: LimitsPatch): KeyLimits {
+  const all = Object.entries({ ...limits, ...patch })
+  return Object.fromEntries(all.filter(([, value]) => value !== null && value !== undefined))
 }
 
 function timeOf(text: string): number {
@@ -39,11 +54,12 @@ function timeOf(text: string): number {
 const shown = (at: number | undefined): string | null =>
   at === undefined ? null : new Date(at).toISOString()
 
-const toJson = ({ id, tenant, client, hint, createdAt, expiresAt, revokedAt }: ApiKey) => ({
+const toJson = ({ id, tenant, client, hint, createdAt, expiresAt, revokedAt, limits }: ApiKey) => ({
   ...{ id, tenant, client_name: client ?? null, begins_with: hint },
   ...{
     created_at: new Date(createdAt).toISOString(),
     expires_at: shown(expiresAt),
     revoked_at: shown(revokedAt),
+    limits,
   },
 })

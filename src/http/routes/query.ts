@@ -21,7 +21,7 @@ export function queryRoute(app: App, { turns, encode }: { turns: Turns; encode: 
     const key = clientOf(caller, body.client_name)
     const idempotency = idempotencyOf(headers['idempotency-key'], { ...body, client_name: key.client })
     const settings = Object.fromEntries(settingNames.map((name) => [name, body[name]]))
-    const { turn, replayed } = await turns.begin({ key, input, settings, strategy, idempotency })
+    const { turn, replayed } = await turns.begin({ key, input, settings, strategy, idempotency, caller })
     if (replayed) reply.header('idempotency-replayed', 'true')
     const { id } = turn.record
     if (body.on_disconnect === 'cancel') {

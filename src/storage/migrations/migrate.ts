@@ -8,6 +8,7 @@ import { erasedTurns } from './0005-erased-turns.ts'
 import { instances } from './0006-instances.ts'
 import { followedTurns } from './0007-followed-turns.ts'
 import { keys } from './0008-keys.ts'
+import { limitsAndUsage } from './0009-limits-and-usage.ts'
 
 /** Every change of the schema, oldest first. One that has been released is never edited. */
 const migrations = [
@@ -19,6 +20,7 @@ const migrations = [
   instances,
   followedTurns,
   keys,
+  limitsAndUsage,
 ]
 
 /** The schema of the data is not what this Daehwa needs; the message is one line for the operator. */

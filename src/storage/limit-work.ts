@@ -1,0 +1,97 @@
+import { dayOf, firstDayOfMonth, tokensToReserve, untilNext } from '../conversation/access/limits.ts'
+import { DaehwaError } from '../conversation/errors.ts'
+import type { NewTurn } from '../conversation/store.ts'
+import { first, lock, type Work } from './database.ts'
+import { before } from './statuses.ts'
+
+/** A conversation whose next turn is to be accepted. */
+interface Place {
+  readonly id: string
+  readonly next_seq: number
+}
+
+/**
+ * What a turn holds of the budgets of its key until it ends, in tokens. What open turns hold, and what has been used, is
+ * looked up with the key's row locked, so that turns that come at once do not all find the same room.
+ *
+ * @throws DaehwaError `rate_limited`, `quota_exceeded`
+ */
+export function* reserve(turn: NewTurn, conversation: Place): Work<number> {
+  const { apiKey, limits = {}, at, key } = turn
+  const { turns_at_once, tokens_per_day, tokens_per_month, client_tokens_per_day } = limits
+  const budgets = [tokens_per_day, tokens_per_month, client_tokens_per_day]
+  const hasBudget = budgets.some((limit) => limit !== undefined)
+  if (apiKey === undefined || (turns_at_once === undefined && !hasBudget)) return 0
+  yield* lock('SELECT id FROM api_keys WHERE id = ?', apiKey)
+  const open = yield* openTurns(apiKey, conversation.id)
+  if (turns_at_once !== undefined && open.turns >= turns_at_once)
+    throw DaehwaError.of('rate_limited', { what: 'messages at once', limit: turns_at_once }).after(1)
+  if (!hasBudget) return 0
+  const past = yield* tokensOfLastTurn(key.tenant, conversation)
+  const needed = tokensToReserve(past + turn.input.tokens, turn.settings.max_output_tokens)
+  const used = yield* tokensUsed(apiKey, at)
+  check(tokens_per_day, used.day + open.tokens, needed, 'This key', 'day', at)
+  check(tokens_per_month, used.month + open.tokens, needed, 'This key', 'month', at)
+  if (client_tokens_per_day !== undefined) {
+    const ofClient = yield* tokensOfClient(key.tenant, key.client, at)
+    check(client_tokens_per_day, ofClient + open.ofClient, needed, 'Each client of this key', 'day', at)
+  }
+  return needed
+}
+
+function check(
+  limit: number | undefined,
+  used: number,
+  needed: number,
+  whose: string,
+  span: 'day' | 'month',
+  at: number,
+): void {
+  if (limit === undefined || used + needed <= limit) return
+  throw DaehwaError.of('quota_exceeded', { whose, limit, span, used }).after(untilNext[span](at))
+}
+
+interface Open {
+  readonly turns: number
+  readonly tokens: number
+  readonly ofClient: number
+}
+
+function* openTurns(apiKey: string, conversation: string): Work<Open> {
+  const row = yield* first<Open>(
+    `SELECT count(*) AS turns, CAST(coalesce(sum(reserved), 0) AS BIGINT) AS tokens,
+       CAST(coalesce(sum(CASE WHEN conversation = ? THEN reserved ELSE 0 END), 0) AS BIGINT) AS "ofClient"
+     FROM turns WHERE key_id = ? AND status IN (${before('cancel')})`,
+    ...[conversation, apiKey],
+  )
+  return row ?? { turns: 0, tokens: 0, ofClient: 0 }
+}
+
+/** All that went to the model and came back last time, which goes there again. */
+function* tokensOfLastTurn(tenant: string, { id, next_seq }: Place): Work<number> {
+  const row = yield* first<{ tokens: number | null }>(
+    `SELECT t.usage_total AS tokens FROM items i JOIN turns t ON t.tenant = i.tenant AND t.id = i.turn_id
+     WHERE i.tenant = ? AND i.conversation = ? AND i.seq = ? AND i.position = 0`,
+    ...[tenant, id, next_seq - 1],
+  )
+  return row?.tokens ?? 0
+}
+
+function* tokensUsed(apiKey: string, at: number): Work<{ day: number; month: number }> {
+  const row = yield* first<{ day: number; month: number }>(
+    `SELECT CAST(coalesce(sum(CASE WHEN day = ? THEN tokens ELSE 0 END), 0) AS BIGINT) AS day,
+       CAST(coalesce(sum(CASE WHEN day >= ? THEN tokens ELSE 0 END), 0) AS BIGINT) AS month
+     FROM key_days WHERE key_id = ? AND day >= ?`,
+    ...[dayOf(at), firstDayOfMonth(at), apiKey, firstDayOfMonth(at)],
+  )
+  return row ?? { day: 0, month: 0 }
+}
+
+function* tokensOfClient(tenant: string, client: string, at: number): Work<number> {
+  const row = yield* first<{ tokens: number }>(
+    `SELECT CAST(coalesce(sum(input_tokens + output_tokens), 0) AS BIGINT) AS tokens FROM usage
+     WHERE tenant = ? AND client_name = ? AND day = ?`,
+    ...[tenant, client, dayOf(at)],
+  )
+  return row?.tokens ?? 0
+}
