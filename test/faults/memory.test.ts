@@ -1,12 +1,11 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { Agent, request } from 'undici'
 import { expect, it, onTestFinished } from 'vitest'
 import { clientOf } from '../support/client.ts'
 import { length } from '../support/full-length.ts'
-import { type RunningServer, startServer, temporaryDir } from '../support/start-server.ts'
+import { startMeasured } from '../support/start-measured.ts'
+import { type RunningServer, startServer } from '../support/start-server.ts'
 import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
 
 const mb = 1024 * 1024
@@ -15,29 +14,6 @@ const mb = 1024 * 1024
 function peakOf(server: RunningServer): number {
   const status = readFileSync(`/proc/${server.process.pid}/status`, 'utf8')
   return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) * 1024
-}
-
-/** Starts a server that tells what it holds on to: what is left in memory after a collection, in bytes. */
-async function startMeasured(
-  env: Record<string, string>,
-): Promise<RunningServer & { held(): Promise<number> }> {
-  const dir = temporaryDir()
-  const file = join(dir, 'held')
-  const preload = join(dir, 'measure.mjs')
-  const measure = `const { heapUsed, external } = process.memoryUsage(); fs.writeFileSync('${file}', String(heapUsed + external))`
-  writeFileSync(preload, `import fs from 'node:fs'; process.on('SIGUSR2', () => { gc(); gc(); ${measure} })`)
-  const server = await startServer({
-    env: { ...env, NODE_OPTIONS: `--expose-gc --import file://${preload}` },
-  })
-  return {
-    ...server,
-    async held() {
-      rmSync(file, { force: true })
-      server.process.kill('SIGUSR2')
-      while (!existsSync(file) || readFileSync(file, 'utf8') === '') await wait(20)
-      return Number(readFileSync(file, 'utf8'))
-    },
-  }
 }
 
 it('promise 19: an answer of 100 MB is cut at 8 MiB, and memory grows by less than 50 MB', async () => {
@@ -127,37 +103,3 @@ it('promise 10: a slow reader is told no more of an answer that was cleared', as
   expect(received).toBeLessThan(20 * mb) // what was in the buffers of the system
   expect(end).not.toContain('[DONE]')
 }, 30_000)
-
-it('memory after many turns over many names is what it was before', async () => {
-  const turns = length('turns', { full: 100_000, short: 4_000 })
-  const upstream = await startTranscriptUpstream()
-  const env = { OPENAI_BASE_URL: upstream.baseUrl, DAEHWA_DURABILITY: 'normal' }
-  const server = await startMeasured(env)
-  const agent = new Agent({ connections: 32 })
-  onTestFinished(() => agent.close())
-  const run = async (count: number) => {
-    let next = 0
-    const worker = async () => {
-      for (let n = next++; n < count; n = next++) {
-        const body = JSON.stringify({ input: 'hi', client_name: `client ${n % (turns / 10)}` })
-        const headers = { 'content-type': 'application/json' }
-        const reply = await request(`${server.url}/query`, {
-          dispatcher: agent,
-          method: 'POST',
-          headers,
-          body,
-        })
-        if (reply.statusCode !== 200) throw new Error(await reply.body.text())
-        await reply.body.text()
-      }
-    }
-    await Promise.all(Array.from({ length: 32 }, worker))
-    upstream.journal.length = 0
-    await wait(500)
-    return server.held()
-  }
-  const warm = await run(turns / 2)
-  const after = await run(turns / 2)
-  process.stderr.write(`memory ${Math.round(warm / mb)} MB, then ${Math.round(after / mb)} MB\n`)
-  expect(after).toBeLessThan(warm * 1.1)
-}, 900_000)
