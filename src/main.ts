@@ -86,7 +86,17 @@ async function run(config: Config): Promise<void> {
   const keys = new Keys({ store, now, clock })
   await requireKey(config, keys)
   const membership = new Membership({ store, shared, lease: config.lease, now, clock, log })
-  const basics = { store, past: store, upstreams, models, countTokens: tokenCounter(pace), now, clock, log }
+  const basics = {
+    store,
+    past: store,
+    ledger: store,
+    upstreams,
+    models,
+    countTokens: tokenCounter(pace),
+    now,
+    clock,
+    log,
+  }
   const domain = {
     ...basics,
     compactor: new Compactor(basics),

@@ -62,4 +62,4 @@ function tableOf(columns: readonly string[], rows: Usage['usage']): string {
 }
 
 const shown = (value: string | number | null | undefined): string =>
-  value === undefined ? '' : value === null ? '(operator)' : String(value)
+  value === undefined ? '' : value === null ? '-' : String(value)

@@ -20,7 +20,7 @@ export interface UsageRow {
   readonly day?: number
   readonly tenant?: string
   readonly client_name?: string
-  /** The id of the key; null for the operator's. */
+  /** The id of the key; null for the operator's, and for summaries. */
   readonly key?: string | null
   readonly model: string
   readonly turns: number
@@ -30,7 +30,21 @@ export interface UsageRow {
   readonly output_tokens: number
 }
 
+/** What a summary of a conversation has used. */
+export interface SummaryCharge {
+  readonly tenant: string
+  /** The id of the conversation. */
+  readonly conversation: string
+  readonly model: string
+  readonly input: number
+  readonly output: number
+  /** Unix milliseconds. */
+  readonly at: number
+}
+
 export interface UsageStore {
+  /** On no key's account, and no turn; not where the client is forgotten meanwhile. */
+  chargeSummary(charge: SummaryCharge): Promise<void>
   /** In the order of `by`, then of the models. */
   usage(wish: UsageWish): Promise<UsageRow[]>
 }

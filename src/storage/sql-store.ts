@@ -9,7 +9,7 @@ import * as key from './key-work.ts'
 import * as past from './past-work.ts'
 import { hasTurn, readTurn } from './read-turn.ts'
 import * as turn from './turn-work.ts'
-import { usage } from './usage-work.ts'
+import { chargeSummary, usage } from './usage-work.ts'
 
 /** The store over any database that runs work. */
 export function sqlStore(database: Database): Store {
@@ -58,6 +58,7 @@ export function sqlStore(database: Database): Store {
     keys: (tenant) => database.read(() => key.keys(tenant)),
     limitKey: (id, change) => database.write(() => key.limitKey(id, change)),
     revokeKey: (id, at) => database.write(() => key.revokeKey(id, at)),
+    chargeSummary: (made) => database.write(() => chargeSummary(made)),
     usage: (wish) => database.read(() => usage(wish)),
     join: (id, lease) => database.write(() => instance.join(dialect, id, lease)),
     renew: (id, lease) => database.write(() => instance.renew(dialect, id, lease)),

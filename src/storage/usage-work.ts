@@ -1,18 +1,21 @@
 import { dayOf } from '../conversation/access/limits.ts'
 import type { Charge } from '../conversation/charge.ts'
-import type { Group, UsageRow, UsageWish } from '../conversation/usage.ts'
+import type { Group, SummaryCharge, UsageRow, UsageWish } from '../conversation/usage.ts'
 import { safeSum } from './conversation-row.ts'
 import { all, first, run, type Value, type Work } from './database.ts'
 
 /** Writes down what a turn used. It comes last in its transaction: many turns write to the row of one key. */
-export function* charge({ key, apiKey, model, input, output, estimated, at }: Charge): Work<void> {
+export function* charge(
+  { key, apiKey, model, input, output, estimated, at }: Charge,
+  turns: 0 | 1 = 1,
+): Work<void> {
   yield* run(
     `INSERT INTO usage (tenant, client_name, day, key_id, model, turns, estimated_turns, input_tokens, output_tokens)
-     VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?)
-     ON CONFLICT (tenant, client_name, day, key_id, model) DO UPDATE SET turns = usage.turns + 1,
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (tenant, client_name, day, key_id, model) DO UPDATE SET turns = usage.turns + excluded.turns,
        estimated_turns = usage.estimated_turns + excluded.estimated_turns,
        input_tokens = ${safeSum('usage.input_tokens')}, output_tokens = ${safeSum('usage.output_tokens')}`,
-    ...[key.tenant, key.client, dayOf(at), apiKey ?? '', model, estimated ? 1 : 0, input, output],
+    ...[key.tenant, key.client, dayOf(at), apiKey ?? '', model, turns, estimated ? 1 : 0, input, output],
     ...[input, input, output, output],
   )
   if (apiKey === undefined) return
@@ -34,6 +37,15 @@ export function* chargeOnce(turnId: string, charged: Charge): Work<void> {
   if (turn?.charged === 1) return
   yield* charge(charged)
   yield* run('UPDATE turns SET charged = 1 WHERE tenant = ? AND id = ?', tenant, turnId)
+}
+
+export function* chargeSummary({ tenant, conversation, ...used }: SummaryCharge): Work<void> {
+  const row = yield* first<{ client_name: string }>(
+    'SELECT client_name FROM conversations WHERE tenant = ? AND id = ?',
+    ...[tenant, conversation],
+  )
+  if (row === undefined) return
+  yield* charge({ key: { tenant, client: row.client_name }, apiKey: undefined, estimated: false, ...used }, 0)
 }
 
 const columnOf: Readonly<Record<Group, string>> = {

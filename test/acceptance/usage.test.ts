@@ -88,6 +88,19 @@ it('what was used is summed up as it is asked for, with what it costs, each tena
   expect((await operator.send('GET', '/admin/usage?tenant=other')).body.usage).toEqual([row(1)])
 })
 
+it('a summary is charged to its client, as no turn and on no key', async () => {
+  const { as, acme } = await used()
+  const client = as(acme.key)
+  for (let n = 0; n < 3; n++) await client.query('지수', `message ${n}`, { model: 'up/transcript' })
+  await client.send('PATCH', `/clients/${encodeURIComponent('지수')}`, { model: 'up/transcript' })
+  const before = (await client.send('GET', '/usage?by=key')).body.usage
+  const made = await client.send('POST', `/clients/${encodeURIComponent('지수')}/compact`, { keep_turns: 1 })
+  expect(made.status, made.text).toBe(200)
+  const after = (await client.send('GET', '/usage?by=key')).body.usage
+  const ofKeys = { ...row(1), turns: 0, key: null }
+  expect(after).toEqual([ofKeys, ...before])
+})
+
 it.each([
   ['from=2026-02-30', "'from' must be a day: 2026-01-31"],
   ['to=yesterday', "'to' must be a day: 2026-01-31"],

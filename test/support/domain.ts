@@ -21,7 +21,7 @@ export function domainOver({ store, upstreams, catalog = oneUpstream, countToken
   const [now, clock] = [Date.now, () => performance.now()]
   const models = new Models({ upstreams, catalog, defaultModel: 'm', clock, log })
   const basics = {
-    ...{ store, past: store, upstreams, models, now, clock, log },
+    ...{ store, past: store, ledger: store, upstreams, models, now, clock, log },
     countTokens: countTokens ?? (async (text: string) => text.length),
   }
   return {

@@ -1,18 +1,20 @@
 import { answerOf, firstThatAnswers, type Upstreams } from '../ask.ts'
 import type { ConversationState } from '../client.ts'
-import { type Compaction, messageJson, type PastItem } from '../conversation.ts'
+import { type Compaction, messageJson, type PastItem, type Usage } from '../conversation.ts'
 import { DaehwaError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { Target } from '../model-catalog.ts'
 import type { CountTokens, Log, Now } from '../ports.ts'
 import type { PastStore } from '../store.ts'
 import { cleanText } from '../text.ts'
+import type { UsageStore } from '../usage.ts'
 import { roomForTurns } from './context-window.ts'
 import { contentOf, exact, farTooLong, tokensOf, uncounted } from './sizes.ts'
 import { summaryMessage, summaryRequest, summaryText } from './summary-prompt.ts'
 
 export interface SummaryDeps {
   readonly past: PastStore
+  readonly ledger: Pick<UsageStore, 'chargeSummary'>
   readonly upstreams: Upstreams
   readonly countTokens: CountTokens
   readonly now: Now
@@ -77,10 +79,21 @@ export async function summarise(
     return answerOf(deps.upstreams, target, request, signal)
   }
   let text = ''
-  for await (const event of firstThatAnswers(targets, first, attempt, deps.log, signal)) {
-    if (event.type === 'delta') text += event.text
-    if (text.length > size * tolerance * mostPerToken) throw noSummary()
-    if (event.type === 'finish' && event.incomplete !== undefined) throw noSummary()
+  let usage: Usage | undefined
+  try {
+    for await (const event of firstThatAnswers(targets, first, attempt, deps.log, signal)) {
+      if (event.type === 'delta') text += event.text
+      if (event.type === 'finish') usage = event.usage
+      if (text.length > size * tolerance * mostPerToken) throw noSummary()
+      if (event.type === 'finish' && event.incomplete !== undefined) throw noSummary()
+    }
+  } finally {
+    if (text !== '') {
+      const { tenant, conversation } = state
+      const input = usage?.input_tokens ?? (await deps.countTokens(request.messages.join('\n')))
+      const output = usage?.output_tokens ?? (await deps.countTokens(text))
+      await deps.ledger.chargeSummary({ tenant, conversation, model, input, output, at: deps.now() })
+    }
   }
   const made = uncounted('system', '')
   const summary = await exact({ ...made, json: summaryMessage(cleanText(text)) }, deps.countTokens)

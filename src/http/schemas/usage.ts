@@ -20,7 +20,9 @@ const Row = Type.Object({
   day: Type.Optional(Type.String()),
   tenant: Type.Optional(Type.String()),
   client_name: Type.Optional(Type.String()),
-  key: Type.Optional(Type.Union([Type.String(), Type.Null()], { description: "null: the operator's" })),
+  key: Type.Optional(
+    Type.Union([Type.String(), Type.Null()], { description: "null: the operator's, and summaries" }),
+  ),
   model: Type.String(),
   turns: Type.Integer(),
   estimated_turns: Type.Integer({
