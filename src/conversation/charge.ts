@@ -1,6 +1,5 @@
 import type { Context } from './context/choose-context.ts'
 import { exactSizeOf } from './context/choose-context.ts'
-import { exact, uncounted } from './context/sizes.ts'
 import type { ConversationKey, Usage } from './conversation.ts'
 import type { LiveTurn } from './live-turn.ts'
 import type { Target } from './model-catalog.ts'
@@ -32,6 +31,9 @@ interface Account {
   readonly apiKey?: string | undefined
 }
 
+/** Of a longer answer only so much is counted, in UTF-16 units, and the rest taken to be like it. */
+const sample = 64 * 1024
+
 /**
  * What a turn is charged: what the upstream says, or else what we count of what went there and what came back. Undefined where
  * nothing came: what an upstream refuses costs nothing.
@@ -47,8 +49,8 @@ export async function chargeOf(
   const account = { key, apiKey, model: sent.target.name, at: now() }
   if (usage !== undefined)
     return { ...account, input: usage.input_tokens, output: usage.output_tokens, estimated: false }
-  const { text, reasoning } = live.output
-  const answer = await exact(uncounted('assistant', reasoning + text), countTokens)
+  const { text, length } = live.beginning(sample)
+  const output = Math.ceil(((await countTokens(text)) / text.length) * length)
   const input = await exactSizeOf(sent.context, countTokens)
-  return { ...account, input, output: answer.tokens, estimated: true }
+  return { ...account, input, output, estimated: true }
 }

@@ -42,6 +42,16 @@ export class LiveTurn implements Followable {
     return { text: this.#texts.join(''), pieces: [...this.#lengths], reasoning: this.#reasoning }
   }
 
+  /** The first `most` UTF-16 units of all that has come, or a little more, and how long that all is. */
+  beginning(most: number): { text: string; length: number } {
+    let text = this.#reasoning.slice(0, most)
+    for (const piece of this.#texts) {
+      if (text.length >= most) break
+      text += piece
+    }
+    return { text, length: this.#reasoning.length + this.#lengths.reduce((sum, length) => sum + length, 0) }
+  }
+
   /** In how many pieces it has come so far. */
   get pieces(): number {
     return this.#lengths.length

@@ -71,16 +71,19 @@ describe('promise 34: a key', () => {
     const turn = await as(url, key).query('민수', 'hi', { background: true })
     const follow = (with_: string) =>
       readEvents(`${url}/turns/${turn.body.id}/events`, { headers: { authorization: `Bearer ${with_}` } })
-    const open = follow(key)
+    const broken = (error: Error) => error.message
+    const open = follow(key).catch(broken)
     const stays = follow(other)
-    const waiting = as(url, key)
-      .query('민수', 'waits')
-      .catch((error: Error) => error.message)
+    const waiting = as(url, key).query('민수', 'waits').catch(broken)
     await upstream.arrived(1)
+    const headers = { authorization: `Bearer ${operatorKey}` }
+    await expect
+      .poll(async () => (await fetch(`${url}/metrics`, { headers })).text(), { timeout: 5_000 })
+      .toContain('daehwa_turns_waiting 1')
     const begin = performance.now()
     expect((await operator.send('DELETE', `/admin/keys/${id}`)).body.revoked_at).toMatch(/^20/)
     expect((await as(url, key).query('민수', 'hi')).status).toBe(401)
-    await expect(open).rejects.toThrow()
+    expect(await open).toMatch(/failed|terminated/)
     expect(await waiting).toMatch(/failed|terminated/)
     expect(performance.now() - begin).toBeLessThan(5_000)
     await as(url, other).send('POST', `/turns/${turn.body.id}/cancel`)

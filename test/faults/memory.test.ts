@@ -23,6 +23,7 @@ it('promise 19: an answer of 100 MB is cut at 8 MiB, and memory grows by less th
     DAEHWA_CONTEXT_WINDOW: '100000000',
   })
   const client = clientOf(server.url)
+  upstream.faults.push({ usage: null }) // it counts, for which it loads what it counts with
   for (let n = 0; n < 300; n++) await client.query(`warm ${n % 10}`, 'an ordinary day')
   upstream.faults.push({ say: '가나다라마바사아자차 '.repeat(300), repeat: 11_000 })
   const [before, peakBefore] = [await server.held(), peakOf(server)]
