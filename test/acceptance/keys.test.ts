@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { Client } from 'pg'
 import { describe, expect, it } from 'vitest'
 import { clientOf } from '../support/client.ts'
 import { readEvents } from '../support/events.ts'
@@ -103,6 +104,52 @@ describe('promise 34: a key', () => {
     await expect(open).rejects.toThrow()
     await expect.poll(async () => (await as(b.url, key).history('민수')).status, { timeout: 5_000 }).toBe(401)
     expect(performance.now() - begin).toBeLessThan(5_000)
+  })
+
+  it('is looked at no more once all who came with it are gone, also those who hung up before it was found', async () => {
+    const { servers, database } = await startCluster(postgres, 1, { DAEHWA_API_KEY: operatorKey })
+    const [one] = servers as [RunningServer]
+    const { key } = await newKey(one, { tenant: 'acme' })
+    const pg = new Client(database)
+    await pg.connect()
+    await pg.query('BEGIN; LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE')
+    const hangUp = new AbortController()
+    const headers = { authorization: `Bearer ${key}` }
+    const asked = Array.from({ length: 20 }, () =>
+      fetch(`${one.url}/models`, { headers, signal: hangUp.signal }).catch((error: Error) => error.name),
+    )
+    await wait(500)
+    hangUp.abort()
+    expect(new Set(await Promise.all(asked))).toEqual(new Set(['AbortError']))
+    await wait(300)
+    await pg.query('COMMIT')
+    const looks = async (): Promise<number> => {
+      const sql = "SELECT idx_scan + seq_scan AS looks FROM pg_stat_user_tables WHERE relname = 'api_keys'"
+      return Number((await pg.query<{ looks: string }>(sql)).rows[0]?.looks)
+    }
+    await wait(3_000) // the server tells its statistics a moment later
+    const before = await looks()
+    expect(before).toBeGreaterThan(0)
+    await wait(5_000)
+    expect(await looks()).toBe(before)
+    await pg.end()
+  })
+
+  it('is looked at together with all the others that are open', async () => {
+    const running = await server()
+    const made = await Promise.all(Array.from({ length: 120 }, () => newKey(running, { tenant: 'acme' })))
+    running.upstream.faultAt = () => ({ stallAfter: 2 })
+    const open = made.map(({ key }, n) =>
+      as(running.url, key)
+        .query(`client ${n}`, 'hi')
+        .catch(() => 'closed'),
+    )
+    await running.upstream.arrived(120)
+    for (const { id } of made.slice(1)) await running.operator.send('DELETE', `/admin/keys/${id}`)
+    const begin = performance.now()
+    expect(await Promise.all(open.slice(1))).toEqual(Array(119).fill('closed'))
+    expect(performance.now() - begin).toBeLessThan(5_000)
+    expect(await Promise.race([open[0], wait(3_000, 'open')])).toBe('open')
   })
 
   it('expires, also for what is open', async () => {
