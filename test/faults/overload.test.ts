@@ -155,6 +155,26 @@ it('promise 22: a process that is late refuses new messages, and goes on with th
   await expect.poll(async () => (await client.query('지수', 'hi')).status, { timeout: 10_000 }).toBe(200)
 }, 30_000)
 
+it('promise 22: a process that was held up once refuses nothing', async () => {
+  const upstream = await startTranscriptUpstream()
+  const preload = join(temporaryDir(), 'pause.mjs')
+  writeFileSync(
+    preload,
+    `process.on('SIGUSR2', () => {
+       const begin = performance.now()
+       while (performance.now() - begin < 900);
+     })`,
+  )
+  const server = await startServer({
+    env: { OPENAI_BASE_URL: upstream.baseUrl, NODE_OPTIONS: `--import file://${preload}` },
+  })
+  const client = clientOf(server.url)
+  expect((await client.query('민수', 'hi')).status).toBe(200)
+  server.process.kill('SIGUSR2')
+  await wait(100)
+  expect((await client.query('민수', 'hi')).status).toBe(200)
+}, 30_000)
+
 it('promise 23: five hundred who send their headers slowly are cut in 15 seconds, and hold up nobody', async () => {
   const server = await startServer()
   const port = Number(new URL(server.url).port)

@@ -1,7 +1,7 @@
 import { DaehwaError } from '../../conversation/errors.ts'
 import type { App } from '../app-type.ts'
 
-/** Milliseconds: how often it is looked how late the process is, and how late it may be, twice in a row on an average. */
+/** Milliseconds: how often it is looked how late the process is, and how late it may be: twice in a row, since a single pause is no overload. */
 const limits = { look: 100, late: 250 } as const
 
 /**
@@ -18,7 +18,7 @@ export function shedLoad(app: App): void {
   }, limits.look)
   app.addHook('onClose', async () => clearInterval(timer))
   app.addHook('onRequest', async ({ routeOptions: { config } }) => {
-    if (config?.begins === true && (before + now) / 2 > limits.late)
+    if (config?.begins === true && Math.min(before, now) > limits.late)
       throw DaehwaError.of('overloaded').after(2)
   })
 }
