@@ -189,6 +189,20 @@ describe('promise 33: the tenant comes from the key', () => {
     expect(ofA.body.turn_id).not.toBe(ofB.body.turn_id)
   })
 
+  it('the idempotency keys of one client are its own', async () => {
+    const running = await server()
+    const send = async (client_name: string) => {
+      const { key } = await newKey(running, { tenant: 'acme', client_name })
+      const headers = { authorization: `Bearer ${key}`, 'idempotency-key': 'order-1' }
+      return () => clientOf(running.url, headers).query(client_name, 'hi')
+    }
+    const [minsu, jisu] = [await send('민수'), await send('지수')]
+    const [first, other, again] = [await minsu(), await jisu(), await minsu()]
+    expect([first.status, other.status, again.status]).toEqual([200, 200, 200])
+    expect(other.body.turn_id).not.toBe(first.body.turn_id)
+    expect([again.text, again.headers.get('idempotency-replayed')]).toEqual([first.text, 'true'])
+  })
+
   it('a key that is one client’s touches that one alone', async () => {
     const running = await server()
     const { url, operator } = running
@@ -285,6 +299,7 @@ describe('daehwa keys', () => {
     [['create'], 'tenant'],
     [['create', '--tenant', 'Acme Inc'], "'tenant' must have"],
     [['create', '--tenant', 'acme', '--expires', 'soon'], "'expires_at' must be a time"],
+    [['create', '--tenant', 'acme', '--expires', '2030-01-31T12:00:00'], "'expires_at' must be a time"],
     [['create', '--tenant', 'acme', '--expires', '2020-01-01T00:00:00Z'], 'expired already'],
     [['revoke', 'daehwa_secret'], 'is no id of a key'],
     [['revoke', 'key_none'], 'There is no such key.'],
