@@ -25,12 +25,33 @@ export class AdminError extends Error {
  */
 export async function asOperator<T>(work: (ask: Ask) => Promise<T>): Promise<T> {
   const config = parseConfig(readEnv(), readFile)
-  const base = config.url ?? `http://127.0.0.1:${config.port}`
-  if (await answers(base)) return work((...asked) => overHttp(base, config.apiKey, ...asked))
-  if (config.url !== undefined)
-    throw new AdminError(`no Daehwa answers at ${base}. Start it, or correct DAEHWA_URL`)
+  const base = await runningServer(config)
+  if (base !== undefined) return work((...asked) => overHttp(base, config.apiKey, ...asked))
   return onData(config, work)
 }
+
+/** The address of the server that the settings name, or of the one on this machine, if one runs here. @throws AdminError */
+export async function runningServer(config: Config): Promise<string | undefined> {
+  const base = config.url ?? `http://127.0.0.1:${config.port}`
+  if (await answers(base)) return base
+  if (config.url === undefined) return undefined
+  throw new AdminError(`no Daehwa answers at ${base}. Start it, or correct DAEHWA_URL`)
+}
+
+/** Asks a running server for a stream of bytes. @throws AdminError */
+export async function download(
+  base: string,
+  { apiKey }: Config,
+  path: string,
+): Promise<AsyncIterable<Uint8Array>> {
+  const reply = await fetch(base + path, { headers: withKey(apiKey) })
+  if (reply.ok && reply.body !== null) return reply.body
+  answerOf(reply.status, await reply.text())
+  throw new AdminError(`the server at ${base} sent nothing`)
+}
+
+const withKey = (key: string | undefined): Record<string, string> =>
+  key === undefined ? {} : { authorization: `Bearer ${key}` }
 
 const answers = (base: string): Promise<boolean> =>
   fetch(`${base}/healthz`, { signal: AbortSignal.timeout(5_000) }).then(
@@ -46,7 +67,7 @@ async function overHttp(
   const reply = await fetch(base + path, {
     method,
     headers: {
-      ...(key !== undefined && { authorization: `Bearer ${key}` }),
+      ...withKey(key),
       ...(body && { 'content-type': 'application/json' }),
     },
     ...(body && { body: JSON.stringify(body) }),

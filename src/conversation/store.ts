@@ -93,6 +93,13 @@ export interface Cleared {
   readonly conversation: string | undefined
 }
 
+/** The database as it was at one moment, with all that was committed by then. It is gone when it is disposed of. */
+export interface DatabaseCopy extends AsyncDisposable {
+  /** In bytes. */
+  readonly size: number
+  readonly bytes: AsyncIterable<Uint8Array>
+}
+
 /**
  * The database. Every method is one transaction: when its promise resolves the change is durable, when it
  * rejects nothing of it is there. It throws `storage_unavailable` and `storage_full`.
@@ -100,6 +107,8 @@ export interface Cleared {
 export interface Store extends TurnStore, InstanceStore, PastStore, ClientStore, KeyStore, UsageStore {
   /** Overwrites what was erased wherever it still is besides the tables. */
   scrub(): Promise<void>
+  /** Copies the whole database while it is written to; undefined where it has tools of its own for that. */
+  backup(): Promise<DatabaseCopy | undefined>
   /** Resolves when the database answers. */
   ping(): Promise<void>
 }

@@ -51,6 +51,7 @@ export function sqlStore(database: Database): Store {
     },
     clear: (key, at) => database.write(() => history.clear(key, at)),
     scrub: () => database.scrub(),
+    backup: () => database.backup(),
     known: (tenant, idempotency, at) => database.read(() => knownTurn(tenant, idempotency, at)),
     addKey: (made, digest) => database.write(() => key.addKey(made, digest)),
     keyByDigest: (digest) => database.read(() => key.keyByDigest(digest)),

@@ -52,6 +52,7 @@ const rows: Readonly<Record<string, Row>> = {
   },
   'GET /usage': { kind: 'tenant' },
   'GET /admin/usage': { kind: 'operator' },
+  'GET /admin/backup': { kind: 'operator' },
   'GET /defaults': { kind: 'tenant' },
   'PATCH /defaults': { kind: 'tenant', body: { temperature: 1 } },
   'POST /admin/keys': { kind: 'operator', body: { tenant: 'a' } },
