@@ -61,11 +61,6 @@ async function writeWhole(file: string, bytes: AsyncIterable<Uint8Array>): Promi
 
 async function writeBytes(path: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
   await using to = await open(path, 'wx', 0o600)
-  try {
-    for await (const piece of bytes) await to.writeFile(piece)
-  } catch (error) {
-    if (error instanceof TypeError) throw new BackupError('the connection broke off. Try again')
-    throw error
-  }
+  for await (const piece of bytes) await to.writeFile(piece)
   await to.sync()
 }
