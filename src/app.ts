@@ -4,6 +4,7 @@ import type { Registry } from 'prom-client'
 import type { Clients } from './conversation/clients.ts'
 import { DaehwaError } from './conversation/errors.ts'
 import type { Models } from './conversation/models.ts'
+import type { Observer } from './conversation/observer.ts'
 import type { CountRequest, Now } from './conversation/ports.ts'
 import type { Store } from './conversation/store.ts'
 import type { Turns } from './conversation/turns.ts'
@@ -15,6 +16,7 @@ import { answerBrokenRequest } from './http/plugins/broken-requests.ts'
 import { requireDecodableUrls } from './http/plugins/decodable-urls.ts'
 import { acceptJsonBodies } from './http/plugins/json-body.ts'
 import { limitRequests } from './http/plugins/limit-requests.ts'
+import { observeRequests } from './http/plugins/observe-requests.ts'
 import { describeRoutes, type OpenApiOptions, serveDocument } from './http/plugins/openapi.ts'
 import { logRequests, requestId } from './http/plugins/request-log.ts'
 import { clientRoutes } from './http/routes/clients.ts'
@@ -33,6 +35,7 @@ export interface AppDeps {
   readonly models: Models
   readonly turns: Turns
   readonly clients: Clients
+  readonly observer: Observer
   readonly metrics: Registry
   readonly now: Now
   readonly logger: FastifyBaseLogger
@@ -70,6 +73,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   app.setValidatorCompiler(validatorCompiler())
   acceptJsonBodies(app)
 
+  observeRequests(app, deps.observer)
   logRequests(app)
   requireDecodableUrls(app)
   authenticate(app, deps.access)

@@ -20,15 +20,17 @@ import { Turns } from './conversation/turns.ts'
 import { silent } from './feed/silent.ts'
 import type { App } from './http/app-type.ts'
 import { createLogger } from './logger.ts'
-import { createMetrics } from './metrics.ts'
 import { requestRates } from './rates/request-rates.ts'
 import { OpenError } from './storage/database.ts'
 import { openStorage } from './storage/open-storage.ts'
+import { showState } from './telemetry/metrics.ts'
+import { openObserver } from './telemetry/open-observer.ts'
 import { tokenCounter } from './upstream/count-tokens.ts'
 import { startDemoModel } from './upstream/demo-model.ts'
 import { OpenAiUpstream } from './upstream/openai-upstream.ts'
 import { RetryingUpstream } from './upstream/retrying-upstream.ts'
 
+const { version } = packageJson
 /** Signals this close together are one: a terminal and npm both send theirs. Milliseconds. */
 const oneSignal = 1_000
 /** How long running turns may go on after SIGTERM, open connections after that, and a database that does not answer. Milliseconds. */
@@ -55,10 +57,11 @@ async function run(config: Config): Promise<void> {
   const now = Date.now
   const clock = () => performance.now()
   const pace = pacer(clock)
+  const { observer, metrics } = resources.use(await openObserver(config.traces, { clock, log, version }))
   const storage = resources.use(
     await openStorage({
       ...{ url: config.databaseUrl, dir: config.dataDir, durability: config.durability },
-      now: now(),
+      ...{ now: now(), observer },
       migrates: config.migrate === 'auto',
     }),
   )
@@ -72,8 +75,10 @@ async function run(config: Config): Promise<void> {
     return soleUpstream(baseUrl, undefined, config.timeouts)
   }
   const [first = await startDemo(), ...others] = config.upstreams
-  const connect = ({ name, timeouts: limits, ...options }: UpstreamConfig) =>
-    [name, new RetryingUpstream(resources.use(new OpenAiUpstream({ ...options, limits })))] as const
+  const connect = ({ name, timeouts: limits, ...options }: UpstreamConfig) => {
+    const upstream = resources.use(new OpenAiUpstream({ ...options, name, limits, observer }))
+    return [name, new RetryingUpstream(upstream, { name, observer })] as const
+  }
   const upstreams = new Map([first, ...others].map(connect))
   const models = new Models({
     upstreams,
@@ -86,17 +91,9 @@ async function run(config: Config): Promise<void> {
   const keys = new Keys({ store, now, clock })
   await requireKey(config, keys)
   const membership = new Membership({ store, shared, lease: config.lease, now, clock, log })
-  const basics = {
-    store,
-    past: store,
-    ledger: store,
-    upstreams,
-    models,
-    countTokens: tokenCounter(pace),
-    now,
-    clock,
-    log,
-  }
+  const told = { now, clock, log, observer }
+  const places = { store, past: store, ledger: store }
+  const basics = { ...places, upstreams, models, countTokens: tokenCounter(pace), ...told }
   const domain = {
     ...basics,
     compactor: new Compactor(basics),
@@ -109,21 +106,16 @@ async function run(config: Config): Promise<void> {
     instance: () => membership.id,
   }
   const turns = new Turns(domain)
+  showState(metrics, { turns, feed, upstreams })
   const app = await buildApp({
-    ...{
-      store,
-      models,
-      turns,
-      clients: new Clients(domain, turns),
-      metrics: createMetrics(turns, feed),
-      now,
-    },
+    ...{ store, models, turns, clients: new Clients(domain, turns), now },
+    ...{ observer, metrics: metrics.registry },
     logger: log,
     access: { keys, operatorKey: config.apiKey, keyless: config.keyless },
     countRequest: requestRates(redis?.commands),
     demo,
     isStopping: () => stopping,
-    openApi: { version: packageJson.version, publicUrl: config.publicUrl },
+    openApi: { version, publicUrl: config.publicUrl },
   })
 
   await membership.start(turns)

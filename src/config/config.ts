@@ -1,4 +1,5 @@
 import { checkModel, type NamedFile, parseConfigFile } from './config-file.ts'
+import { type TracesConfig, tracesOf } from './traces.ts'
 import { openAi, type Timeouts, type UpstreamConfig, upstreamsOf } from './upstreams.ts'
 import { ConfigError, type Env, oneOf, secret, text, url, whole } from './values.ts'
 
@@ -38,6 +39,8 @@ export interface Config {
   /** Of upstreams that have none of their own. */
   readonly timeouts: Timeouts
   readonly logLevel: LogLevel
+  /** Where traces go; undefined: nowhere. */
+  readonly traces: TracesConfig | undefined
 }
 
 /** The content of a file; undefined where there is none. */
@@ -103,6 +106,7 @@ function readConfig(env: Env, readFile: ReadFile): Config {
     maxWaiting: whole(env, 'DAEHWA_MAX_WAITING', 64, 0, 1_000_000),
     timeouts,
     logLevel: oneOf(env, 'DAEHWA_LOG_LEVEL', logLevels, 'info'),
+    traces: tracesOf(env),
   })
 }
 

@@ -35,9 +35,9 @@ export function oneOf<T extends string>(env: Env, name: string, choices: readonl
   throw new ConfigError(`${name}=${value} must be one of ${choices.join(', ')}`)
 }
 
-export function url(env: Env, name: string, example: string): string | undefined {
+export function url(env: Env, name: string, example: string, keyGoes = 'OPENAI_API_KEY'): string | undefined {
   const value = text(env, name)
-  return value === undefined ? undefined : checkedUrl(name, value, example, 'OPENAI_API_KEY')
+  return value === undefined ? undefined : checkedUrl(name, value, example, keyGoes)
 }
 
 /** An address without a slash at its end. `keyGoes` says where a key goes that stands in it. */

@@ -1,5 +1,6 @@
 import { codeOf, DaehwaError, type ErrorCode } from './errors.ts'
 import type { Target } from './model-catalog.ts'
+import type { Observer } from './observer.ts'
 import type { Log, ModelEvent, ModelRequest, Upstream } from './ports.ts'
 import type { Generation } from './settings.ts'
 
@@ -33,7 +34,7 @@ export async function* firstThatAnswers(
   targets: readonly Target[],
   own: Target,
   attempt: (target: Target) => AsyncGenerator<ModelEvent, void, undefined>,
-  log: Log,
+  { log, observer }: { readonly log: Log; readonly observer: Observer },
   signal: AbortSignal,
 ): AsyncGenerator<ModelEvent, void, undefined> {
   let trouble: unknown
@@ -51,6 +52,7 @@ export async function* firstThatAnswers(
       if (liesWithUpstream(error)) trouble = error
       else if (target.name === own.name || !liesWithRequest(error)) throw error
       tell(log, target, codeOf(error))
+      if (target !== targets.at(-1)) observer.again('fallback', target.upstream)
     }
   }
   throw trouble

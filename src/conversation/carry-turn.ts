@@ -3,6 +3,7 @@ import { laneChannel } from './channels.ts'
 import type { Elsewhere } from './elsewhere.ts'
 import type { Place } from './lanes.ts'
 import type { LiveTurn } from './live-turn.ts'
+import { during } from './observer.ts'
 import type { Feed } from './ports.ts'
 import { failed, isLost, keptOr, type RunDeps, runTurn, type Unkept } from './run-turn.ts'
 import type { Claim, NewTurn, QueuedTurn } from './store.ts'
@@ -29,12 +30,14 @@ export async function carryTurn(
   abort: AbortController,
 ): Promise<Unkept | undefined> {
   try {
-    const claim = claimed ?? (await claimInTurn(deps, place, turn, abort.signal))
+    const claim =
+      claimed ??
+      (await during(deps.observer.part('queue', live.span), claimInTurn(deps, place, turn, abort.signal)))
     if (claim !== 'gone') return await runTurn(deps, claim, live, turn, abort)
   } catch (error) {
     const record = failed(live, error, deps.now())
     if (deps.shared && record.error?.code === 'server_shutting_down') {
-      live.end(record)
+      live.leave(record)
       return undefined // it waits for whoever takes it over
     }
     let ended = false

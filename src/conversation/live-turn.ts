@@ -1,4 +1,5 @@
 import { type Followable, textAfter } from './follow-turn.ts'
+import type { TurnSpan } from './observer.ts'
 import { Readers } from './readers.ts'
 import { TextCleaner } from './text.ts'
 import { isEnded, type TurnRecord } from './turn.ts'
@@ -12,6 +13,8 @@ const maxAnswerBytes = 8 * 1024 * 1024
  * nothing but their place in them.
  */
 export class LiveTurn implements Followable {
+  /** Where it tells how it goes. */
+  readonly span: TurnSpan
   readonly #events: TurnEvents
   readonly #cleaner = new TextCleaner()
   readonly #texts: string[] = []
@@ -23,7 +26,8 @@ export class LiveTurn implements Followable {
   #reasoning = ''
   readonly #thoughts = new TextCleaner()
 
-  constructor(record: TurnRecord) {
+  constructor(record: TurnRecord, span: TurnSpan) {
+    this.span = span
     this.#record = record
     this.#events = new TurnEvents(record)
   }
@@ -70,6 +74,7 @@ export class LiveTurn implements Followable {
 
   /** Takes a piece of what the model thinks aloud before it answers; false when all that came has grown over 8 MiB. */
   think(raw: string): boolean {
+    this.span.begun()
     if (this.#lengths.length > 0) return true // the events of a turn have told by then what was thought
     const text = this.#thoughts.push(raw)
     this.#bytes += Buffer.byteLength(text)
@@ -79,6 +84,7 @@ export class LiveTurn implements Followable {
 
   /** Takes a piece of the answer, cleaned; false when the answer has grown over 8 MiB and was cut. */
   add(raw: string): boolean {
+    if (this.#lengths.length === 0) this.span.begun()
     const text = this.#cleaner.push(raw)
     const room = maxAnswerBytes - this.#bytes
     this.#bytes += Buffer.byteLength(text)
@@ -99,10 +105,17 @@ export class LiveTurn implements Followable {
       this.#events.piece(record.text.slice(at, at + length), record.reasoning)
       at += length
     }
-    this.end(record)
+    this.leave(record)
   }
 
+  /** It has ended here. */
   end(record: TurnRecord): void {
+    this.span.ended(record)
+    this.leave(record)
+  }
+
+  /** It is over for its followers here: it has ended elsewhere, or goes on there. */
+  leave(record: TurnRecord): void {
     this.#record = record
     if (isEnded(record.status)) this.#events.end(record)
     this.#ended.resolve(record)

@@ -6,6 +6,7 @@ import { requestOf, type TurnContextDeps } from './context/turn-context.ts'
 import type { ConversationKey } from './conversation.ts'
 import { invalid } from './errors.ts'
 import { checkModelName, type Models } from './models.ts'
+import type { Span } from './observer.ts'
 import type { Now } from './ports.ts'
 import { generationOf, mergeSettings, type Settings } from './settings.ts'
 import type { Idempotency, NewTurn, QueuedTurn, Store } from './store.ts'
@@ -26,6 +27,8 @@ export interface Ask {
   readonly idempotency?: Idempotency | undefined
   /** On whose account. */
   readonly caller?: Pick<Caller, 'key' | 'limits'> | undefined
+  /** The request that it came with. */
+  readonly of?: Span | undefined
 }
 
 export interface NewTurnDeps extends TurnContextDeps {

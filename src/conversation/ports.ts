@@ -1,4 +1,5 @@
 import type { IncompleteReason, Usage } from './conversation.ts'
+import type { Span } from './observer.ts'
 import type { Generation } from './settings.ts'
 
 export interface ModelRequest {
@@ -6,6 +7,8 @@ export interface ModelRequest {
   /** Messages of a chat completion request, serialised, oldest first. */
   readonly messages: readonly string[]
   readonly settings?: Generation | undefined
+  /** What it is asked for. */
+  readonly of?: Span | undefined
 }
 
 export type ModelEvent =

@@ -13,6 +13,7 @@ import {
 import { codeOf, DaehwaError, toDaehwaError } from './errors.ts'
 import type { LiveTurn } from './live-turn.ts'
 import type { Target } from './model-catalog.ts'
+import { during } from './observer.ts'
 import type { CountTokens, Now } from './ports.ts'
 import { type Generation, generationOf } from './settings.ts'
 import type { Claim, QueuedTurn, Store } from './store.ts'
@@ -50,6 +51,7 @@ export async function runTurn(
   let charge: Charge | undefined
   const tooLong = DaehwaError.of('upstream_timeout', { detail: `the turn took over ${turnTimeout} ms` })
   const timer = setTimeout(() => abort.abort(tooLong), turnTimeout)
+  live.span.claimed()
   live.start(now())
   try {
     const served = await answer(deps, claim, live, asked, (now) => (sent = now), abort.signal)
@@ -110,7 +112,8 @@ async function commit(
   const status = incomplete === undefined ? 'completed' : 'incomplete'
   const record = { ...live.record, ...live.output, status, incomplete, usage, model, endedAt: now() } as const
   const items = { answer: uncounted('assistant', record.text), servedBy }
-  if (!(await store.commit(claim, record, items, charge))) {
+  const kept = store.commit(claim, record, items, charge)
+  if (!(await during(deps.observer.part('commit', live.span), kept))) {
     const lost = failed(live, await whyLost(store, claim), now())
     await store.end(claim, lost, charge)
     return lost
@@ -148,7 +151,7 @@ async function answer(
       signal.throwIfAborted()
       last = { target, context }
       sends(last)
-      const request = { messages: messagesOf(context), settings: generationFor(asked, target) }
+      const request = { messages: messagesOf(context), settings: generationFor(asked, target), of: live.span }
       try {
         return yield* answerOf(deps.upstreams, target, request, signal)
       } catch (error) {
@@ -165,7 +168,7 @@ async function answer(
     }
   }
   const targets = preferring(chain, claim.servedBy)
-  const finish = await collect(firstThatAnswers(targets, chain[0], attempt, deps.log, signal), live)
+  const finish = await collect(firstThatAnswers(targets, chain[0], attempt, deps, signal), live)
   if (last === undefined) throw new Error('a turn was answered by nobody')
   learn(deps, last.target, last.context, finish)
   return { ...last, finish, servedBy: chain.length > 1 ? servedMark(chain, last.target) : undefined }

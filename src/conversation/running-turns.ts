@@ -4,6 +4,7 @@ import { codeOf } from './errors.ts'
 import type { Place } from './lanes.ts'
 import { LiveTurn } from './live-turn.ts'
 import { recordOf } from './new-turn.ts'
+import type { Span } from './observer.ts'
 import type { Unkept } from './run-turn.ts'
 import type { Claim, NewTurn, QueuedTurn } from './store.ts'
 import type { Teller } from './teller.ts'
@@ -31,9 +32,9 @@ export class RunningTurns {
   }
 
   /** Lets a turn go its way: it waits, runs and ends, and leaves its lane. */
-  carry(place: Place, turn: NewTurn | QueuedTurn, claimed: Claim | undefined): LiveTurn {
+  carry(place: Place, turn: NewTurn | QueuedTurn, claimed: Claim | undefined, of?: Span): LiveTurn {
     const abort = new AbortController()
-    const live = new LiveTurn(recordOf(turn))
+    const live = new LiveTurn(recordOf(turn), this.#deps.observer.turn(turn.id, of))
     const visit = { key: turn.key, abort, live }
     this.#visits.add(turn.id, visit)
     const run = async () => {
@@ -43,6 +44,7 @@ export class RunningTurns {
         if (unkept !== undefined) await this.#untilKept(turn.id, unkept)
       } finally {
         place.leave()
+        live.span.end()
         this.#visits.delete(turn.id, visit)
         this.#teller.tellFree(turn.key)
       }

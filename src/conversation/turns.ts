@@ -8,6 +8,7 @@ import { OrderedIds } from './ids.ts'
 import type { TakenTurn } from './instance-store.ts'
 import { Lanes, type Place } from './lanes.ts'
 import { type Ask, type NewTurnDeps, newTurn } from './new-turn.ts'
+import { during } from './observer.ts'
 import type { Monotonic } from './ports.ts'
 import { TurnReader } from './read-turns.ts'
 import { RunningTurns } from './running-turns.ts'
@@ -61,39 +62,8 @@ export class Turns {
    * Takes an input: when this resolves it is durable, and the turn goes on by itself. What cannot be taken is
    * thrown before anything is kept.
    */
-  async begin(ask: Ask): Promise<Begun> {
-    if (this.draining) throw DaehwaError.of('server_shutting_down').after(5)
-    const { store, now, turnTimeout } = this.#deps
-    const id = this.#ids.next('resp', now())
-    const interrupt = ask.strategy === 'interrupt'
-    const maxWaiting = ask.strategy === 'reject' ? 0 : this.#deps.maxWaiting
-    let place: Place
-    try {
-      place = this.#lanes.enter(laneOf(ask.key), maxWaiting)
-    } catch (busy) {
-      // A message that was taken before is not a new one, however many wait.
-      const known = ask.idempotency && (await store.known(ask.key.tenant, ask.idempotency, now()))
-      if (known === undefined) throw busy
-      return this.#replay(ask, known)
-    }
-    try {
-      const turn = await newTurn(this.#deps, id, ask)
-      await place.mayRank // what came before it here is accepted before it
-      const deadline = place.inside ? now() + turnTimeout : undefined
-      const accepted = await store.accept(turn, deadline, { maxWaiting, interrupt })
-      if (accepted.existing) {
-        place.leave()
-        return await this.#replay(ask, accepted.turnId)
-      }
-      const kept = { ...turn, id: accepted.turnId }
-      place.rank(accepted.place)
-      const { running } = accepted
-      if (running !== undefined) this.#stop([running], 'turn_cancelled')
-      return { turn: this.#running.carry(place, kept, accepted.claim), replayed: false }
-    } catch (error) {
-      place.leave()
-      throw error
-    }
+  begin(ask: Ask): Promise<Begun> {
+    return during(this.#deps.observer.part('accept', ask.of), this.#begin(ask))
   }
 
   /** A turn of its owner, running or ended. @throws DaehwaError `not_found` */
@@ -157,6 +127,41 @@ export class Turns {
     this.#elsewhere.stop()
     this.#asked[Symbol.dispose]()
     await this.#deps.compactor.stop()
+  }
+
+  async #begin(ask: Ask): Promise<Begun> {
+    if (this.draining) throw DaehwaError.of('server_shutting_down').after(5)
+    const { store, now, turnTimeout } = this.#deps
+    const id = this.#ids.next('resp', now())
+    const interrupt = ask.strategy === 'interrupt'
+    const maxWaiting = ask.strategy === 'reject' ? 0 : this.#deps.maxWaiting
+    let place: Place
+    try {
+      place = this.#lanes.enter(laneOf(ask.key), maxWaiting)
+    } catch (busy) {
+      // A message that was taken before is not a new one, however many wait.
+      const known = ask.idempotency && (await store.known(ask.key.tenant, ask.idempotency, now()))
+      if (known === undefined) throw busy
+      return this.#replay(ask, known)
+    }
+    try {
+      const turn = await newTurn(this.#deps, id, ask)
+      await place.mayRank // what came before it here is accepted before it
+      const deadline = place.inside ? now() + turnTimeout : undefined
+      const accepted = await store.accept(turn, deadline, { maxWaiting, interrupt })
+      if (accepted.existing) {
+        place.leave()
+        return await this.#replay(ask, accepted.turnId)
+      }
+      const kept = { ...turn, id: accepted.turnId }
+      place.rank(accepted.place)
+      const { running } = accepted
+      if (running !== undefined) this.#stop([running], 'turn_cancelled')
+      return { turn: this.#running.carry(place, kept, accepted.claim, ask.of), replayed: false }
+    } catch (error) {
+      place.leave()
+      throw error
+    }
   }
 
   /** Ends turns here, or at whichever instance they run. */

@@ -7,6 +7,7 @@ import type {
   RawServerDefault,
 } from 'fastify'
 import type { Caller } from '../conversation/access/caller.ts'
+import type { RequestSpan } from '../conversation/observer.ts'
 
 /** The server as routes see it: what a schema says is the type of what the handler gets. */
 export type App = FastifyInstance<
@@ -21,6 +22,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** On whose behalf it is made. */
     caller: Caller
+    /** Where it tells how it goes; what it begins is a part of it. */
+    span: RequestSpan | undefined
   }
   interface FastifyContextConfig {
     /** Answers without a key: nothing that belongs to a tenant is behind it. */

@@ -69,12 +69,8 @@ export function handleError(thrown: unknown, request: FastifyRequest, reply: Fas
 export function handleNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const url = request.url.replace(/\?.*/s, '')
   const others = methods.filter((method) => request.server.hasRoute({ method, url }))
-  const hint = others.length > 0 ? `it takes ${others.join(' and ')}` : 'GET /docs lists all'
-  return handleError(
-    DaehwaError.of('not_found', { what: `route ${request.method} ${url}: ${hint}` }),
-    request,
-    reply,
-  )
+  const hint = others.length > 0 ? `this path takes ${others.join(' and ')}` : 'GET /docs lists all'
+  return handleError(DaehwaError.of('not_found', { what: `such route: ${hint}` }), request, reply)
 }
 
 const methods = ['GET', 'POST', 'PATCH', 'DELETE'] as const

@@ -1,3 +1,4 @@
+import type { Observer } from '../conversation/observer.ts'
 import type { Dialect } from './dialects.ts'
 
 /** What can be bound to a statement. */
@@ -41,6 +42,9 @@ export interface Database {
   close(): Promise<void>
 }
 
+/** Who hears how long it takes to write. */
+export type Told = Pick<Observer, 'committed'> | undefined
+
 /** The database cannot be opened; the message is one line for the operator. */
 export class OpenError extends Error {
   override readonly name = 'OpenError'
@@ -74,4 +78,17 @@ export function* run(sql: string, ...values: Value[]): Work<void> {
 /** Has a row that a `SELECT` finds to itself from here on, without a look at it. */
 export function* lock(sql: string, ...values: Value[]): Work<void> {
   yield { sql, values, lock: true, unread: true }
+}
+
+/** Waits for what is written, and tells how long that took. */
+export async function timed<T>(told: Told, written: Promise<T>): Promise<T> {
+  const begin = performance.now()
+  let kept = false
+  try {
+    const value = await written
+    kept = true
+    return value
+  } finally {
+    told?.committed(performance.now() - begin, kept)
+  }
 }

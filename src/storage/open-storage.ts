@@ -1,6 +1,6 @@
 import { DaehwaError } from '../conversation/errors.ts'
 import type { Store } from '../conversation/store.ts'
-import { type Database, first, OpenError } from './database.ts'
+import { type Database, first, OpenError, type Told } from './database.ts'
 import { forgetOthers } from './instance-work.ts'
 import { migrate, SchemaError } from './migrations/migrate.ts'
 import { sqlStore } from './sql-store.ts'
@@ -23,6 +23,7 @@ interface StorageOptions {
   readonly named?: string
   readonly durability: Durability
   readonly now: number
+  readonly observer?: Told
   /** Whether the schema may be changed. @default true */
   readonly migrates?: boolean | undefined
 }
@@ -57,8 +58,9 @@ export function openDatabase(options: StorageOptions): Promise<Database> {
   return options.url === undefined ? openSqlite(options) : openPostgres(options.url, options)
 }
 
-async function openSqlite({ dir, durability, now, migrates }: StorageOptions): Promise<Database> {
-  const database = new SqliteDatabase(dir, durability)
+async function openSqlite(options: StorageOptions): Promise<Database> {
+  const { dir, durability, now, migrates, observer } = options
+  const database = new SqliteDatabase(dir, durability, observer)
   try {
     await migrate(database, now, migrates)
     // Read back after the first write: until then a wrong word in the PRAGMA would go unseen.
@@ -73,11 +75,11 @@ async function openSqlite({ dir, durability, now, migrates }: StorageOptions): P
 
 async function openPostgres(
   url: string,
-  { durability, now, migrates, named = 'DATABASE_URL' }: StorageOptions,
+  { durability, now, migrates, observer, named = 'DATABASE_URL' }: StorageOptions,
 ): Promise<Database> {
   const { PostgresDatabase } = await import('./postgres.ts') // 10 MB that SQLite does without
   const place = shownAddress(url)
-  const database = new PostgresDatabase(url, durability)
+  const database = new PostgresDatabase(url, durability, observer)
   try {
     await database.check()
     await migrate(database, now, migrates)

@@ -9,7 +9,7 @@ import {
   types,
 } from 'pg'
 import { codeOf } from '../conversation/errors.ts'
-import type { Database, Query, Work } from './database.ts'
+import { type Database, type Query, type Told, timed, type Work } from './database.ts'
 import * as dialects from './dialects.ts'
 import { afterRaces, isLostRace, storageError } from './postgres-errors.ts'
 import { InDoubt, transact } from './postgres-transaction.ts'
@@ -42,10 +42,12 @@ export class PostgresDatabase implements Database {
   readonly shared = true
   readonly #config: ClientConfig
   readonly #pool: Pool
+  readonly #told: Told
   readonly #statements = new Map<string, { readonly name: string; readonly text: string }>()
 
   /** `full`: a commit is on the disk of the database before it resolves, whatever is its default. */
-  constructor(url: string, durability: 'full' | 'normal') {
+  constructor(url: string, durability: 'full' | 'normal', told?: Told) {
+    this.#told = told
     this.#config = {
       connectionString: url,
       fallback_application_name: 'daehwa',
@@ -80,7 +82,11 @@ export class PostgresDatabase implements Database {
     )
   }
 
-  async write<T>(work: () => Work<T>): Promise<T> {
+  write<T>(work: () => Work<T>): Promise<T> {
+    return timed(this.#told, this.#written(work))
+  }
+
+  async #written<T>(work: () => Work<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#transaction(begin.write, work)

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { DaehwaError } from '../conversation/errors.ts'
-import { type Database, OpenError, type Work } from './database.ts'
+import { type Database, OpenError, type Told, type Work } from './database.ts'
 import * as dialects from './dialects.ts'
 
 /** `full`: a commit is on the disk before it resolves. `normal`: it survives a killed process, not a power cut. */
@@ -24,12 +24,14 @@ export class SqliteDatabase implements Database {
   readonly dialect = dialects.sqlite
   readonly shared = false
   readonly #db: DatabaseSync
+  readonly #told: Told
   readonly #statements = new Map<string, StatementSync>()
   #waiting: Waiting[] = []
 
   /** @throws OpenError when the folder cannot be used, or another process uses it */
-  constructor(dir: string, durability: Durability) {
+  constructor(dir: string, durability: Durability, told?: Told) {
     this.#db = open(dir)
+    this.#told = told
     this.#db.exec(`PRAGMA synchronous = ${durability}; PRAGMA fullfsync = on; PRAGMA secure_delete = on`)
   }
 
@@ -77,12 +79,15 @@ export class SqliteDatabase implements Database {
     this.#waiting = []
     if (batch.length === 0) return
     const settle: (() => void)[] = []
+    const begin = performance.now()
     try {
       this.#db.exec('BEGIN IMMEDIATE')
       for (const item of batch) settle.push(this.#attempt(item))
       this.#db.exec('COMMIT')
+      this.#told?.committed(performance.now() - begin, true)
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
+      this.#told?.committed(performance.now() - begin, false)
       for (const { reject } of batch) reject(storageError(error))
       return
     }

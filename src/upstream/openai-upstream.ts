@@ -1,5 +1,6 @@
 import { Agent, type Dispatcher, request } from 'undici'
-import { DaehwaError } from '../conversation/errors.ts'
+import { codeOf, DaehwaError, type ErrorCode } from '../conversation/errors.ts'
+import type { Observer } from '../conversation/observer.ts'
 import type { ModelEvent, ModelInfo, ModelRequest, Upstream } from '../conversation/ports.ts'
 import { parseChatObject } from './chat-completion.ts'
 import { type MaxTokensField, maxTokensFieldOf, requestBody } from './chat-request.ts'
@@ -9,6 +10,9 @@ import { AnswerTimer, type TimeLimits } from './time-limits.ts'
 import { networkError, refusal } from './upstream-errors.ts'
 
 export interface UpstreamOptions {
+  /** What the operator calls it. */
+  readonly name: string
+  readonly observer: Observer
   /** Without a slash at its end, as in `https://api.openai.com/v1`. */
   readonly baseUrl: string
   readonly apiKey: string | undefined
@@ -51,20 +55,27 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
   }
 
   async *answer(ask: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, undefined> {
-    using timer = new AnswerTimer(this.#options.limits, signal)
+    const { name, baseUrl, limits, observer } = this.#options
+    const span = observer.ask(name, baseUrl, ask.model, ask.of)
+    using timer = new AnswerTimer(limits, signal)
+    let failed: ErrorCode | undefined
     let reply: Dispatcher.ResponseData | undefined
     let whole = false
     try {
-      reply = await this.#post(ask, timer.signal)
+      reply = await this.#post({ ...ask, of: span }, timer.signal)
       const bytes = timer.watch(reply.body.iterator({ destroyOnReturn: false }))
       for await (const event of readerOf(reply)(bytes, ask, () => timer.end())) {
         timer.begin()
         whole = event.type === 'finish'
+        span.heard(event)
         yield event
       }
     } catch (error) {
-      throw timer.signal.aborted ? timer.signal.reason : (networkError(error) ?? error)
+      const reason: unknown = timer.signal.aborted ? timer.signal.reason : (networkError(error) ?? error)
+      failed = codeOf(reason)
+      throw reason
     } finally {
+      span.end(failed)
       if (whole) reply?.body.dump({ limit: 65_536, signal: AbortSignal.timeout(1_000) }).catch(() => {})
       else reply?.body.on('error', () => {}).destroy()
     }
@@ -110,6 +121,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
         ...this.#headers,
         'content-type': 'application/json',
         accept: 'text/event-stream, application/json',
+        ...(ask.of?.traceparent !== undefined && { traceparent: ask.of.traceparent }),
       },
       body: requestBody(ask, this.#maxTokensField),
       signal,

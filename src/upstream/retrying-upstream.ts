@@ -8,6 +8,7 @@ import {
   SamplingBreaker,
 } from 'cockatiel'
 import { codeOf, DaehwaError, type ErrorCode } from '../conversation/errors.ts'
+import type { Observer } from '../conversation/observer.ts'
 import type { ModelEvent, ModelRequest, Upstream } from '../conversation/ports.ts'
 
 /** At most so many tries more, after pauses that double from here (milliseconds); a longer `Retry-After` is not waited for. */
@@ -36,10 +37,13 @@ const withdrawn: ReadonlySet<ErrorCode> = new Set([
  */
 export class RetryingUpstream implements Upstream {
   readonly #upstream: Upstream
+  readonly #told: { readonly name: string; readonly observer: Observer }
   readonly #circuit: CircuitBreakerPolicy
 
-  constructor(upstream: Upstream) {
+  /** `told`: who hears how it goes, and under which name. */
+  constructor(upstream: Upstream, told: { readonly name: string; readonly observer: Observer }) {
     this.#upstream = upstream
+    this.#told = told
     const { halfOpenAfter, ...sampling } = breaker
     const isTrouble = (error: unknown) =>
       (troubles.has(codeOf(error)) && !isRefusal(error)) ||
@@ -63,6 +67,7 @@ export class RetryingUpstream implements Upstream {
         const pause = tries < retry.times ? pauseBefore(tries, error) : undefined
         if (pause === undefined) throw error
         await wait(pause, undefined, { signal }).catch(() => signal.throwIfAborted())
+        this.#told.observer.again('retry', this.#told.name)
         continue
       }
       try {
@@ -72,6 +77,11 @@ export class RetryingUpstream implements Upstream {
         await events.return() // also when nobody reads on after the first event
       }
     }
+  }
+
+  get breaker(): 'closed' | 'probing' | 'open' {
+    if (this.#circuit.state === CircuitState.Closed) return 'closed'
+    return this.#isProbing() ? 'probing' : 'open'
   }
 
   #isProbing(): boolean {

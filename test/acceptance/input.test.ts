@@ -225,7 +225,7 @@ describe('what is no request at all', () => {
     ] as const) {
       const { status, body } = await client.send(method, path)
       expect([status, body.code]).toEqual([404, 'not_found'])
-      if (path !== '/nope') expect(body.error).toMatch(/: it takes (POST|GET)\.$/)
+      if (path !== '/nope') expect(body.error).toMatch(/: this path takes (POST|GET)\.$/)
     }
   })
 })

@@ -1,18 +1,10 @@
 import { expect, it } from 'vitest'
 import { clientOf } from '../support/client.ts'
+import { metricsOf } from '../support/metrics-page.ts'
 import { startServer } from '../support/start-server.ts'
 import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
 
 const key = 'operator-key-0123456789'
-
-/** The page, and the samples on it: what stands before the last space of a line, and the number behind it. */
-async function metricsOf(url: string, headers: Record<string, string> = {}) {
-  const reply = await fetch(`${url}/metrics`, { headers })
-  const text = await reply.text()
-  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
-  const samples = new Map(lines.map((line) => [line.replace(/ \S+$/, ''), Number(line.replace(/.* /, ''))]))
-  return { status: reply.status, type: reply.headers.get('content-type'), text, samples }
-}
 
 async function turnsAt(url: string, headers?: Record<string, string>) {
   const { samples } = await metricsOf(url, headers)
@@ -52,7 +44,9 @@ it('tells of the process, as Prometheus reads it, with labels that do not grow w
   for (let n = 0; n < 5; n++) await clientOf(server.url).query(`name ${n}`, 'hi')
   const after = await metricsOf(server.url)
   const labels = [...after.samples.keys()].flatMap((name) => [...name.matchAll(/(\w+)="/g)].map(([, l]) => l))
-  const allowed = ['kind', 'le', 'major', 'minor', 'patch', 'space', 'type', 'version']
+  const process = ['kind', 'le', 'major', 'minor', 'patch', 'space', 'type', 'version']
+  const ours = ['code', 'direction', 'method', 'outcome', 'route', 'status', 'upstream']
+  const allowed = [...process, ...ours]
   expect(allowed).toEqual(expect.arrayContaining([...new Set(labels)]))
 })
 

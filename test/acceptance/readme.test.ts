@@ -67,8 +67,14 @@ describe.each([['README.md'], ['README.ko.md']])('%s', (file) => {
 
   it('lists every setting, and none that is not there', () => {
     const names = (text: string) =>
-      new Set(text.match(/\b(DAEHWA_[A-Z_]+|OPENAI_[A-Z_]+|DATA_DIR|DATABASE_URL|REDIS_URL|PORT|HOST)\b/g))
-    const known = names(['config', 'upstreams'].map((source) => read(`src/config/${source}.ts`)).join('\n'))
+      new Set(
+        text.match(
+          /\b(DAEHWA_[A-Z_]+|OPENAI_[A-Z_]+|OTEL_[A-Z_]+|DATA_DIR|DATABASE_URL|REDIS_URL|PORT|HOST)\b/g,
+        ),
+      )
+    const known = names(
+      ['config', 'traces', 'upstreams'].map((source) => read(`src/config/${source}.ts`)).join('\n'),
+    )
     expect([...names(read(file))].toSorted()).toEqual([...known].toSorted())
   })
 

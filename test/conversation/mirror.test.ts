@@ -13,6 +13,7 @@ import { eventsOf, type TurnEvent } from '../../src/conversation/turn-event.ts'
 import { Visits } from '../../src/conversation/visits.ts'
 import { silent } from '../../src/feed/silent.ts'
 import { someone, turn } from '../contract/samples.ts'
+import { measured } from '../support/measured.ts'
 
 const words = Array.from({ length: 12 }, (_, n) => `word${n} `)
 
@@ -37,7 +38,7 @@ function losing(loses: (message: number) => boolean): Feed & { told: number } {
 /** A turn that runs at one instance and is read at another one. What the database is asked is counted. */
 function runs(feed: Feed, after = -1) {
   const record = recordOf({ ...turn(someone(), 'hi'), id: 'resp_1' })
-  const live = new LiveTurn(record)
+  const live = new LiveTurn(record, measured().turn('resp_1', undefined))
   let kept: TurnRecord = record
   const asked = { marks: 0, writes: 0 }
   const store: Partial<Store> = {
@@ -207,7 +208,7 @@ it('a turn says what it is now, to whoever asks', async () => {
 })
 
 it('the output of a turn that goes on is that of one moment', () => {
-  const live = new LiveTurn(recordOf(turn(someone(), 'hi')))
+  const live = new LiveTurn(recordOf(turn(someone(), 'hi')), measured().turn('resp_1', undefined))
   live.add('one ')
   const { text, pieces } = live.output
   live.add('two ')

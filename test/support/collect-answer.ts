@@ -1,6 +1,7 @@
 import { LiveTurn } from '../../src/conversation/live-turn.ts'
 import { recordOf } from '../../src/conversation/new-turn.ts'
 import type { ModelEvent } from '../../src/conversation/ports.ts'
+import { measured } from './measured.ts'
 
 /** The whole of an answer, put together as a turn does it. */
 export async function collectAnswer(events: AsyncIterable<ModelEvent>) {
@@ -8,6 +9,7 @@ export async function collectAnswer(events: AsyncIterable<ModelEvent>) {
   const input = { json: '', tokens: 0, counted: true }
   const live = new LiveTurn(
     recordOf({ id: 'resp_1', owner: 'here', key, input, model: 'm', settings: {}, at: 0 }),
+    measured().turn('resp_1', undefined),
   )
   let reasoning = ''
   for await (const event of events) {

@@ -7,6 +7,7 @@ import type { Store } from '../../src/conversation/store.ts'
 import type { TurnsDeps } from '../../src/conversation/turns.ts'
 import { silent } from '../../src/feed/silent.ts'
 import { oneUpstream } from './catalog.ts'
+import { measured } from './measured.ts'
 
 interface Parts {
   readonly store: Store
@@ -18,10 +19,11 @@ interface Parts {
 /** What the domain is made of, over a store and upstreams of a test. */
 export function domainOver({ store, upstreams, catalog = oneUpstream, countTokens }: Parts): TurnsDeps {
   const log = { info() {}, warn() {}, error() {} }
+  const observer = measured()
   const [now, clock] = [Date.now, () => performance.now()]
   const models = new Models({ upstreams, catalog, defaultModel: 'm', clock, log })
   const basics = {
-    ...{ store, past: store, ledger: store, upstreams, models, now, clock, log },
+    ...{ store, past: store, ledger: store, upstreams, models, now, clock, log, observer },
     countTokens: countTokens ?? (async (text: string) => text.length),
   }
   return {

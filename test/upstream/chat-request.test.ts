@@ -5,6 +5,9 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { generationSettings } from '../../src/conversation/settings.ts'
 import { maxTokensFieldOf, requestBody } from '../../src/upstream/chat-request.ts'
 import { OpenAiUpstream } from '../../src/upstream/openai-upstream.ts'
+import { measured } from '../support/measured.ts'
+
+const told = { name: 'default', observer: measured() }
 
 const messages = ['{"role":"system","content":"brief"}', '{"role":"user","content":"안녕"}']
 const settings = {
@@ -76,6 +79,7 @@ it.each([
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const upstream = new OpenAiUpstream({
+    ...told,
     baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
     apiKey: undefined,
     limits: { connect: 1_000, firstToken: 1_000, idle: 1_000 },

@@ -1,6 +1,9 @@
 import { expect, it, onTestFinished } from 'vitest'
 import { demoAnswer, startDemoModel } from '../../src/upstream/demo-model.ts'
 import { OpenAiUpstream } from '../../src/upstream/openai-upstream.ts'
+import { measured } from '../support/measured.ts'
+
+const told = { name: 'default', observer: measured() }
 
 const user = (content: string) => ({ role: 'user', content })
 
@@ -33,7 +36,7 @@ it('summarises what it is shown, on top of the summary before', () => {
 it('speaks the protocol of any other upstream, word by word', async () => {
   const demo = await startDemoModel()
   const limits = { connect: 1_000, firstToken: 5_000, idle: 5_000 }
-  const upstream = new OpenAiUpstream({ baseUrl: demo.baseUrl, apiKey: undefined, limits })
+  const upstream = new OpenAiUpstream({ ...told, baseUrl: demo.baseUrl, apiKey: undefined, limits })
   onTestFinished(async () => {
     await upstream[Symbol.asyncDispose]()
     await demo[Symbol.asyncDispose]()

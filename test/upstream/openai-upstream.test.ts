@@ -2,7 +2,10 @@ import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { OpenAiUpstream } from '../../src/upstream/openai-upstream.ts'
 import { collectAnswer } from '../support/collect-answer.ts'
+import { measured } from '../support/measured.ts'
 import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
+
+const told = { name: 'default', observer: measured() }
 
 const limits = { connect: 1_000, firstToken: 2_000, idle: 2_000 }
 
@@ -13,6 +16,7 @@ async function start(options: { limits?: Partial<typeof limits>; apiKey?: string
 
 function upstreamAt(baseUrl: string, options: { limits?: Partial<typeof limits>; apiKey?: string } = {}) {
   const upstream = new OpenAiUpstream({
+    ...told,
     baseUrl,
     apiKey: options.apiKey,
     limits: { ...limits, ...options.limits },

@@ -3,7 +3,10 @@ import type { Generation } from '../../src/conversation/settings.ts'
 import { OpenAiUpstream } from '../../src/upstream/openai-upstream.ts'
 import { RetryingUpstream } from '../../src/upstream/retrying-upstream.ts'
 import { refusal } from '../../src/upstream/upstream-errors.ts'
+import { measured } from '../support/measured.ts'
 import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
+
+const told = { name: 'default', observer: measured() }
 
 const all: Generation = {
   temperature: 2,
@@ -108,8 +111,8 @@ describe('a refused setting', () => {
 it('is neither tried again nor held against the upstream', async () => {
   const other = await startTranscriptUpstream()
   const limits = { connect: 1_000, firstToken: 2_000, idle: 2_000 }
-  const inner = new OpenAiUpstream({ baseUrl: other.baseUrl, apiKey: undefined, limits })
-  const upstream = new RetryingUpstream(inner)
+  const inner = new OpenAiUpstream({ ...told, baseUrl: other.baseUrl, apiKey: undefined, limits })
+  const upstream = new RetryingUpstream(inner, told)
   onTestFinished(() => inner[Symbol.asyncDispose]())
   const ask = { model: 'm', messages: ['{"role":"user","content":"hi"}'], settings: { temperature: 2 } }
   const answer = () => Array.fromAsync(upstream.answer(ask, new AbortController().signal))

@@ -124,7 +124,7 @@ export class Compactor {
     plan: CompactionPlan,
     abort: AbortController,
   ): Promise<CompactionOutcome> {
-    const { past, now, log } = this.#deps
+    const { past, now, log, observer } = this.#deps
     const until = now() + longest
     const { conversation } = state
     const tooLong = DaehwaError.of('upstream_timeout', { detail: `no summary within ${longest} ms` })
@@ -136,6 +136,7 @@ export class Compactor {
         const reached = await this.#steps(held, until, plan, abort.signal)
         await past.endCompaction(held, until, undefined)
         this.#resting.delete(conversation)
+        observer.compacted()
         return { to: reached }
       } catch (error) {
         await past.endCompaction(held, until, withdrawn.has(codeOf(error)) ? undefined : codeOf(error))
@@ -143,6 +144,7 @@ export class Compactor {
       }
     } catch (error) {
       if (withdrawn.has(codeOf(error))) return { error: toDaehwaError(error) }
+      observer.compacted(codeOf(error))
       log.warn(
         { conversation, code: codeOf(error) },
         'older turns could not be summarised: they are left out',

@@ -4,6 +4,7 @@ import { type Compaction, messageJson, type PastItem, type Usage } from '../conv
 import { DaehwaError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { Target } from '../model-catalog.ts'
+import type { Observer } from '../observer.ts'
 import type { CountTokens, Log, Now } from '../ports.ts'
 import type { PastStore } from '../store.ts'
 import { cleanText } from '../text.ts'
@@ -19,6 +20,7 @@ export interface SummaryDeps {
   readonly countTokens: CountTokens
   readonly now: Now
   readonly log: Log
+  readonly observer: Observer
 }
 
 export interface SummaryOrder {
@@ -81,7 +83,7 @@ export async function summarise(
   let text = ''
   let usage: Usage | undefined
   try {
-    for await (const event of firstThatAnswers(targets, first, attempt, deps.log, signal)) {
+    for await (const event of firstThatAnswers(targets, first, attempt, deps, signal)) {
       if (event.type === 'delta') text += event.text
       if (event.type === 'finish') usage = event.usage
       if (text.length > size * tolerance * mostPerToken) throw noSummary()

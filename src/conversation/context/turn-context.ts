@@ -3,6 +3,7 @@ import type { ConversationState } from '../client.ts'
 import type { Fragment } from '../conversation.ts'
 import type { Target } from '../model-catalog.ts'
 import type { Models } from '../models.ts'
+import type { Observer } from '../observer.ts'
 import type { Log } from '../ports.ts'
 import type { Settings } from '../settings.ts'
 import type { Calibration } from './calibration.ts'
@@ -25,6 +26,7 @@ export interface TurnContextDeps extends ContextDeps {
   readonly compactor: Compactor
   readonly calibration: Calibration
   readonly log: Log
+  readonly observer: Observer
   /** The model that summarises where a client has not chosen one; undefined: the one that answers. */
   readonly summaryModel: string | undefined
   /** The longest that a turn may run, in milliseconds. */

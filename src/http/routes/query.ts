@@ -16,12 +16,13 @@ import { sendJson } from '../send-json.ts'
 const settingNames = Object.keys(turnSettings) as (keyof typeof turnSettings)[]
 
 export function queryRoute(app: App, { turns, encode }: { turns: Turns; encode: EventEncoder }): void {
-  app.post('/query', { schema: querySchema }, async ({ caller, body, headers }, reply) => {
+  app.post('/query', { schema: querySchema }, async ({ caller, body, headers, span }, reply) => {
     const { input, multitask_strategy: strategy } = body
     const key = clientOf(caller, body.client_name)
     const idempotency = idempotencyOf(headers['idempotency-key'], { ...body, client_name: key.client })
     const settings = Object.fromEntries(settingNames.map((name) => [name, body[name]]))
-    const { turn, replayed } = await turns.begin({ key, input, settings, strategy, idempotency, caller })
+    const asked = { key, input, settings, strategy, idempotency, caller, of: span }
+    const { turn, replayed } = await turns.begin(asked)
     if (replayed) reply.header('idempotency-replayed', 'true')
     const { id } = turn.record
     if (body.on_disconnect === 'cancel') {
