@@ -13,12 +13,15 @@ import { eventEncoder } from './http/encode-event.ts'
 import { handleError, handleNotFound } from './http/error-handler.ts'
 import { type Access, authenticate } from './http/plugins/authenticate.ts'
 import { answerBrokenRequest } from './http/plugins/broken-requests.ts'
+import { tellBrowsers } from './http/plugins/browser-headers.ts'
 import { requireDecodableUrls } from './http/plugins/decodable-urls.ts'
+import { type Edges, guardEdges } from './http/plugins/edges.ts'
 import { acceptJsonBodies } from './http/plugins/json-body.ts'
 import { limitRequests } from './http/plugins/limit-requests.ts'
 import { observeRequests } from './http/plugins/observe-requests.ts'
 import { describeRoutes, type OpenApiOptions, serveDocument } from './http/plugins/openapi.ts'
 import { logRequests, requestId } from './http/plugins/request-log.ts'
+import { shedLoad } from './http/plugins/shed-load.ts'
 import { clientRoutes } from './http/routes/clients.ts'
 import { historyRoutes } from './http/routes/history.ts'
 import { keyRoutes } from './http/routes/keys.ts'
@@ -41,6 +44,7 @@ export interface AppDeps {
   readonly logger: FastifyBaseLogger
   readonly access: Access
   readonly countRequest: CountRequest
+  readonly edges: Edges
   readonly demo: boolean
   readonly isStopping: () => boolean
   readonly openApi: OpenApiOptions
@@ -52,6 +56,7 @@ const maxPath = 16 * 1024
 
 /** The HTTP server with all its routes, not yet listening. */
 export async function buildApp(deps: AppDeps): Promise<App> {
+  const tell = tellBrowsers(deps.edges.origins)
   const app = Fastify({
     loggerInstance: deps.logger,
     logController: new LogController({ disableRequestLogging: true }), // logRequests writes its own line
@@ -61,8 +66,16 @@ export async function buildApp(deps: AppDeps): Promise<App> {
     requestTimeout: 60_000, // for the whole request to arrive
     return503OnClosing: false, // refuseWhenStopping says it in our words
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: maxPath },
-    frameworkErrors: handleError,
+    frameworkErrors: (error, request, reply) => {
+      tell(request, reply) // no hook comes before these
+      return handleError(error, request, reply)
+    },
     clientErrorHandler: answerBrokenRequest,
+    http: {
+      requireHostHeader: false, // Node would say so without a word; guardEdges does
+      headersTimeout: 10_000, // whoever sends them more slowly holds a connection for nothing
+      connectionsCheckingInterval: 2_000,
+    },
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   // Node would answer an expectation that it does not know with an empty 417; it may as well be ignored (RFC 9110, 10.1.1).
@@ -75,6 +88,9 @@ export async function buildApp(deps: AppDeps): Promise<App> {
 
   observeRequests(app, deps.observer)
   logRequests(app)
+  app.addHook('onRequest', async (request, reply) => tell(request, reply))
+  guardEdges(app, deps.edges)
+  shedLoad(app)
   requireDecodableUrls(app)
   authenticate(app, deps.access)
   limitRequests(app, deps.countRequest)

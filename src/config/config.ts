@@ -1,4 +1,5 @@
 import { checkModel, type NamedFile, parseConfigFile } from './config-file.ts'
+import { type Edges, edgesOf, isLoopback } from './edges.ts'
 import { type TracesConfig, tracesOf } from './traces.ts'
 import { openAi, type Timeouts, type UpstreamConfig, upstreamsOf } from './upstreams.ts'
 import { ConfigError, type Env, oneOf, secret, text, url, whole } from './values.ts'
@@ -9,6 +10,7 @@ export interface Config {
   readonly host: string
   /** The address under which others reach this server; undefined: as each request says. */
   readonly publicUrl: string | undefined
+  readonly edges: Edges
   /** The server that commands speak to; undefined: the one on this machine, if it runs. */
   readonly url: string | undefined
   /** The first is that of models whose name says none. Empty: nothing is set, and the demo model answers. */
@@ -36,6 +38,7 @@ export interface Config {
   readonly lease: number
   /** How many turns may wait in one conversation. */
   readonly maxWaiting: number
+  readonly maxTurns: number
   /** Of upstreams that have none of their own. */
   readonly timeouts: Timeouts
   readonly logLevel: LogLevel
@@ -84,10 +87,12 @@ function readConfig(env: Env, readFile: ReadFile): Config {
   })
   const file = configFile(env, readFile)
   const upstreams = upstreamsOf(env, file, timeouts)
+  const publicUrl = url(env, 'DAEHWA_PUBLIC_URL', 'https://chat.example.com')
   return Object.freeze({
     port: whole(env, 'PORT', 10_000, 0, 65_535),
     host,
-    publicUrl: url(env, 'DAEHWA_PUBLIC_URL', 'https://chat.example.com'),
+    publicUrl,
+    edges: edgesOf(env, host, publicUrl),
     url: url(env, 'DAEHWA_URL', 'https://chat.example.com'),
     upstreams,
     aliases: new Map(Object.entries(file?.aliases ?? {}).map(([name, chain]) => [name, [chain].flat()])),
@@ -104,6 +109,7 @@ function readConfig(env: Env, readFile: ReadFile): Config {
     turnTimeout: whole(env, 'DAEHWA_TURN_TIMEOUT_MS', 300_000, 1, maxTime),
     lease: whole(env, 'DAEHWA_LEASE_MS', 30_000, 1_000, maxTime),
     maxWaiting: whole(env, 'DAEHWA_MAX_WAITING', 64, 0, 1_000_000),
+    maxTurns: whole(env, 'DAEHWA_MAX_TURNS', 2_000, 1, 1_000_000),
     timeouts,
     logLevel: oneOf(env, 'DAEHWA_LOG_LEVEL', logLevels, 'info'),
     traces: tracesOf(env),
@@ -180,6 +186,3 @@ function databaseUrl(env: Env): string | undefined {
     `DATABASE_URL is no address, as ${example} is. Percent-encode what is special in its password: "/" is %2F, "#" is %23, "?" is %3F, "@" is %40`,
   )
 }
-
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)

@@ -15,6 +15,10 @@ const wording = {
   invalid_api_key: () =>
     'The key is missing or wrong. Send a key of this server (one that its operator made, or its DAEHWA_API_KEY) as "Authorization: Bearer <key>" or "x-api-key: <key>".',
   forbidden: (d: { what: string }) => `This key may not do that. ${d.what}.`,
+  forbidden_origin: () =>
+    'Pages of this origin may not use this server. Its operator adds the origin to DAEHWA_CORS_ORIGINS, or you ask from a program.',
+  misdirected_request: () =>
+    'This server is not known by the Host of this request. Ask for it by a name that it has, such as localhost on its own machine, or its operator adds the name to DAEHWA_ALLOWED_HOSTS.',
   not_found: (d: { what: string }) => `There is no ${d.what}.`,
   rate_limited: (d: { what: string; limit: number }) =>
     `This key may have ${d.limit} ${d.what}, and has them already. Try again later, or ask the operator for a higher limit.`,
@@ -29,6 +33,8 @@ const wording = {
   turn_cancelled: () => 'This message was cancelled before it was answered.',
   turn_retried: () =>
     'This try of the message failed, and it is being tried again. Ask for the turn anew to follow that.',
+  overloaded: () =>
+    'The server has as much to do as it can, and has not taken this message. Send it again in a moment.',
   idempotency_key_reused: () =>
     'This Idempotency-Key was sent before with another body. Send a new key with each new message.',
   history_deleted: () =>

@@ -20,6 +20,8 @@ export interface TurnsDeps extends CarryDeps, NewTurnDeps {
   readonly clock: Monotonic
   /** How many turns may wait in one conversation. */
   readonly maxWaiting: number
+  /** How many turns may be under way here at once, running and waiting. */
+  readonly maxTurns: number
 }
 
 /** A turn that was accepted, now or (`replayed`) by an earlier request with the same key. */
@@ -39,6 +41,8 @@ export class Turns {
   readonly #teller: Teller
   readonly #asked: Disposable
   readonly #running: RunningTurns
+  /** How many are being taken at this moment. */
+  #beginning = 0
 
   constructor(deps: TurnsDeps) {
     this.#deps = deps
@@ -62,8 +66,15 @@ export class Turns {
    * Takes an input: when this resolves it is durable, and the turn goes on by itself. What cannot be taken is
    * thrown before anything is kept.
    */
-  begin(ask: Ask): Promise<Begun> {
-    return during(this.#deps.observer.part('accept', ask.of), this.#begin(ask))
+  async begin(ask: Ask): Promise<Begun> {
+    const { maxTurns, observer } = this.#deps
+    if (this.#visits.size + this.#beginning >= maxTurns) throw DaehwaError.of('overloaded').after(2)
+    this.#beginning++
+    try {
+      return await during(observer.part('accept', ask.of), this.#begin(ask))
+    } finally {
+      this.#beginning--
+    }
   }
 
   /** A turn of its owner, running or ended. @throws DaehwaError `not_found` */

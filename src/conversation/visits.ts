@@ -34,6 +34,10 @@ export class Visits {
     return this.#visits.get(id)
   }
 
+  get size(): number {
+    return this.#visits.size
+  }
+
   counts(): { running: number; waiting: number } {
     const counts = { running: 0, waiting: 0 }
     for (const { live } of this.#visits.values()) {

@@ -28,10 +28,14 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Answers without a key: nothing that belongs to a tenant is behind it. */
     public?: boolean
+    /** Asked by machines that know an address and no name. */
+    anyHost?: boolean
     /** For the operator alone. */
     operator?: boolean
     /** Not for keys that are one client's. */
     wholeTenant?: boolean
+    /** Begins what takes long: it is refused first when there is too much to do. */
+    begins?: boolean
     /** Asked every few seconds by a machine: it fills no log. */
     operational?: boolean
     /** Changes what there is, and begins nothing: it is taken also while the server stops. */

@@ -8,6 +8,7 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
   model_not_found: 400,
   context_length_exceeded: 400,
   invalid_api_key: 401,
+  forbidden_origin: 403,
   forbidden: 403,
   not_found: 404,
   request_timeout: 408,
@@ -17,6 +18,7 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
   history_deleted: 410,
   payload_too_large: 413,
   unsupported_media_type: 415,
+  misdirected_request: 421,
   idempotency_key_reused: 422,
   rate_limited: 429,
   quota_exceeded: 429,
@@ -27,6 +29,7 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
   upstream_auth: 502,
   no_default_model: 502,
   upstream_bad_response: 502,
+  overloaded: 503,
   storage_unavailable: 503,
   upstream_quota: 503,
   upstream_unavailable: 503,
@@ -68,7 +71,8 @@ export function handleError(thrown: unknown, request: FastifyRequest, reply: Fas
 /** For a route that is not there; where the path has others, it names them. */
 export function handleNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const url = request.url.replace(/\?.*/s, '')
-  const others = methods.filter((method) => request.server.hasRoute({ method, url }))
+  const isPlain = /^[\w/.-]*$/.test(url) // the router would read other characters as its own
+  const others = isPlain ? methods.filter((method) => request.server.hasRoute({ method, url })) : []
   const hint = others.length > 0 ? `this path takes ${others.join(' and ')}` : 'GET /docs lists all'
   return handleError(DaehwaError.of('not_found', { what: `such route: ${hint}` }), request, reply)
 }

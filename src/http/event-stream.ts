@@ -44,7 +44,7 @@ export async function sendText(reply: FastifyReply, turn: Followable): Promise<v
 }
 
 function open(reply: FastifyReply, type: string): ServerResponse {
-  reply.header('content-type', type).header('cache-control', 'no-store').header('x-accel-buffering', 'no')
+  reply.header('content-type', type).header('x-accel-buffering', 'no')
   reply.hijack()
   reply.raw.writeHead(200, reply.getHeaders() as Record<string, string>)
   reply.raw.flushHeaders()

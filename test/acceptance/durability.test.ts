@@ -77,7 +77,7 @@ it('promise 26: those that waited run in the order they came, though they came a
 function pipeline(url: string, inputs: readonly string[]): Socket {
   const request = (input: string) => {
     const body = JSON.stringify({ input, client_name: '민수' })
-    const head = `POST /query HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n`
+    const head = `POST /query HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n`
     return `${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
   }
   const socket = connect(Number(new URL(url).port), '127.0.0.1')

@@ -7,6 +7,11 @@ describe('settings', () => {
       port: 10_000,
       host: '127.0.0.1',
       publicUrl: undefined,
+      edges: {
+        hosts: new Set(['localhost', '127.0.0.1', '[::1]']),
+        origins: new Set(),
+        publicOrigin: undefined,
+      },
       url: undefined,
       upstreams: [],
       aliases: new Map(),
@@ -23,6 +28,7 @@ describe('settings', () => {
       turnTimeout: 300_000,
       lease: 30_000,
       maxWaiting: 64,
+      maxTurns: 2_000,
       timeouts: { connect: 5_000, firstToken: 60_000, idle: 60_000 },
       logLevel: 'info',
     })

@@ -64,7 +64,7 @@ it('promise 21: fifty readers who do not read are cut, and their turn completes'
 function stalledReader(server: RunningServer, path: string): { cut(): boolean } {
   const socket: Socket = connect(Number(new URL(server.url).port), '127.0.0.1')
   socket.on('error', () => {}).pause()
-  socket.write(`GET ${path} HTTP/1.1\r\nhost: a\r\n\r\n`)
+  socket.write(`GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`)
   onTestFinished(() => void socket.destroy())
   const hex = (port: number | undefined) => port?.toString(16).toUpperCase().padStart(4, '0')
   const ends = () => ` 0100007F:${hex(socket.remotePort)} 0100007F:${hex(socket.localPort)} `
@@ -89,7 +89,7 @@ it('promise 10: a slow reader is told no more of an answer that was cleared', as
   const { turn_id } = (await client.query('a', 'hi')).body
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1').pause()
   onTestFinished(() => void socket.destroy())
-  socket.on('error', () => {}).write(`GET /turns/${turn_id}/events HTTP/1.1\r\nhost: a\r\n\r\n`)
+  socket.on('error', () => {}).write(`GET /turns/${turn_id}/events HTTP/1.1\r\nhost: localhost\r\n\r\n`)
   await wait(500)
   expect((await client.clear('a')).status).toBe(200)
   let received = 0

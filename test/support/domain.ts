@@ -29,6 +29,13 @@ export function domainOver({ store, upstreams, catalog = oneUpstream, countToken
   return {
     ...basics,
     ...{ compactor: new Compactor(basics), calibration: new Calibration(), summaryModel: undefined },
-    ...{ turnTimeout: 60_000, maxWaiting: 64, shared: false, feed: silent, instance: () => 'here' },
+    ...{
+      turnTimeout: 60_000,
+      maxWaiting: 64,
+      maxTurns: 10_000,
+      shared: false,
+      feed: silent,
+      instance: () => 'here',
+    },
   }
 }

@@ -1,7 +1,12 @@
 import type { Socket } from 'node:net'
 import { DaehwaError, invalid } from '../../conversation/errors.ts'
 import { errorBody, statusOf } from '../error-handler.ts'
+import { browserHeaders } from './browser-headers.ts'
 import { requestId } from './request-log.ts'
+
+const fixedHeaders = Object.entries({ ...browserHeaders, 'cache-control': 'no-store' })
+  .map(([name, value]) => `${name}: ${value}\r\n`)
+  .join('')
 
 /** Answers what could not even be read as an HTTP request, and closes the connection. */
 export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
@@ -14,6 +19,7 @@ export function answerBrokenRequest(error: Error & { code?: string }, socket: So
   const body = JSON.stringify(errorBody(problem, requestId({})))
   socket.end(
     `HTTP/1.1 ${status} ${status === 400 ? 'Bad Request' : 'Error'}\r\ncontent-type: application/json; charset=utf-8\r\n` +
+      fixedHeaders +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
     () => socket.destroy(),
   )

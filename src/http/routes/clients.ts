@@ -44,7 +44,9 @@ export function clientRoutes(app: App, { clients }: { clients: Clients }): void 
     sendJson(reply, contextJson(await clients.context(clientOf(caller, params.name)))),
   )
 
-  app.post('/clients/:name/compact', { schema: compactSchema }, async ({ caller, params, body }) => {
+  const begins = { begins: true }
+  app.post('/clients/:name/compact', { schema: compactSchema, config: begins }, async (request) => {
+    const { caller, params, body } = request
     const key = clientOf(caller, params.name)
     const summary = await clients.compact(key, body.keep_turns ?? 2)
     return { summary: summary === undefined ? null : summaryJson(summary) }

@@ -37,7 +37,7 @@ const readySchema = {
 }
 
 export function operationRoutes(app: App, { store, demo, isStopping }: OperationsDeps): void {
-  const config = { public: true }
+  const config = { public: true, anyHost: true }
 
   app.get('/healthz', { schema: healthSchema, config }, async () => ({ status: 'ok' as const }))
 

@@ -16,29 +16,35 @@ import { sendJson } from '../send-json.ts'
 const settingNames = Object.keys(turnSettings) as (keyof typeof turnSettings)[]
 
 export function queryRoute(app: App, { turns, encode }: { turns: Turns; encode: EventEncoder }): void {
-  app.post('/query', { schema: querySchema }, async ({ caller, body, headers, span }, reply) => {
-    const { input, multitask_strategy: strategy } = body
-    const key = clientOf(caller, body.client_name)
-    const idempotency = idempotencyOf(headers['idempotency-key'], { ...body, client_name: key.client })
-    const settings = Object.fromEntries(settingNames.map((name) => [name, body[name]]))
-    const asked = { key, input, settings, strategy, idempotency, caller, of: span }
-    const { turn, replayed } = await turns.begin(asked)
-    if (replayed) reply.header('idempotency-replayed', 'true')
-    const { id } = turn.record
-    if (body.on_disconnect === 'cancel') {
-      onDisconnect(reply, () =>
-        turns.cancel(key, id).catch((err: unknown) => app.log.warn({ err }, 'a turn could not be cancelled')),
-      )
-    }
-    const accept = headers.accept ?? ''
-    if (body.background === true) return accepted(reply, turn)
-    if (body.stream === true || accept.includes('text/event-stream'))
-      return hijacked(sendEvents(reply, turn, -1, encode), reply)
-    if (accept.includes('text/plain')) return hijacked(sendText(reply, turn), reply)
-    const seconds = waitOf(headers.prefer)
-    const record = seconds === undefined ? await turn.ended : await endedWithin(turn, seconds)
-    return record === undefined ? accepted(reply, turn) : sendJson(reply, answerOf(record))
-  })
+  app.post(
+    '/query',
+    { schema: querySchema, config: { begins: true } },
+    async ({ caller, body, headers, span }, reply) => {
+      const { input, multitask_strategy: strategy } = body
+      const key = clientOf(caller, body.client_name)
+      const idempotency = idempotencyOf(headers['idempotency-key'], { ...body, client_name: key.client })
+      const settings = Object.fromEntries(settingNames.map((name) => [name, body[name]]))
+      const asked = { key, input, settings, strategy, idempotency, caller, of: span }
+      const { turn, replayed } = await turns.begin(asked)
+      if (replayed) reply.header('idempotency-replayed', 'true')
+      const { id } = turn.record
+      if (body.on_disconnect === 'cancel') {
+        onDisconnect(reply, () =>
+          turns
+            .cancel(key, id)
+            .catch((err: unknown) => app.log.warn({ err }, 'a turn could not be cancelled')),
+        )
+      }
+      const accept = headers.accept ?? ''
+      if (body.background === true) return accepted(reply, turn)
+      if (body.stream === true || accept.includes('text/event-stream'))
+        return hijacked(sendEvents(reply, turn, -1, encode), reply)
+      if (accept.includes('text/plain')) return hijacked(sendText(reply, turn), reply)
+      const seconds = waitOf(headers.prefer)
+      const record = seconds === undefined ? await turn.ended : await endedWithin(turn, seconds)
+      return record === undefined ? accepted(reply, turn) : sendJson(reply, answerOf(record))
+    },
+  )
 }
 
 /** Calls back when the connection closes, or has closed already, before the answer was sent. */
