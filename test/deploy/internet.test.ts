@@ -104,6 +104,8 @@ it('works as printed: through nginx words come one by one, each caller needs a k
   expect(await refused()).toEqual(['401', '401', '401', '401'])
   expect(await statusOf(`https://${name}/models`, ...bearer)).toBe('200')
   expect(await statusOf(`https://${name}/admin/keys`, ...bearer)).toBe('403')
+  expect(await statusOf(`https://${name}/models`, ...bearer, '-H', 'Host: rebound.example.net')).toBe('421')
+  expect(await statusOf(`https://${name}/models`, ...bearer, '-H', 'Origin: https://example.net')).toBe('403')
   const tooLarge = join(machine.dir, 'large.json')
   writeFileSync(tooLarge, JSON.stringify({ input: 'x'.repeat(1_100_000), client_name: 'a' }))
   expect(await statusOf(`https://${name}/query`, ...json, `@${tooLarge}`)).toBe('413')
