@@ -73,7 +73,7 @@ describe.each([['README.md'], ['README.ko.md']])('%s', (file) => {
         ),
       )
     const known = names(
-      ['config', 'traces', 'upstreams'].map((source) => read(`src/config/${source}.ts`)).join('\n'),
+      ['config', 'edges', 'traces', 'upstreams'].map((source) => read(`src/config/${source}.ts`)).join('\n'),
     )
     expect([...names(read(file))].toSorted()).toEqual([...known].toSorted())
   })
