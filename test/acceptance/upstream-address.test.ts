@@ -2,8 +2,9 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { clientOf } from '../support/client.ts'
+import { clientOf, type Reply } from '../support/client.ts'
 import { answerAsUpstream, type Recorder, startRecorder } from '../support/start-recorder.ts'
 import { runToEnd, startServer, temporaryDir } from '../support/start-server.ts'
 
@@ -24,7 +25,7 @@ async function startOne({ redirects = false } = {}) {
   if (redirects) a.answer = (_, reply) => reply.writeHead(302, { location: baseUrl(trap) }).end()
   const upstream = { OPENAI_BASE_URL: baseUrl(a), OPENAI_API_KEY: keys.A_KEY, DAEHWA_DEFAULT_MODEL: 'm' }
   const server = await startServer({ env: { ...upstream, DAEHWA_API_KEY: callers } })
-  return { upstreams: [a], a, trap, server, client: clientOf(server.url, bearer) }
+  return { upstreams: [a], a, trap, server, client: patientClientOf(server.url) }
 }
 
 /** The same with three upstreams in its file: `a` and `b` with a key each, `c` with none. */
@@ -40,7 +41,22 @@ async function startThree() {
     aliases: { chain: ['a/m', 'b/m', 'c/m'] },
   })
   const server = await startServer({ dataDir, env: { ...keys, DAEHWA_API_KEY: callers } })
-  return { upstreams: [a, b, c], a, b, c, trap, server, client: clientOf(server.url, bearer) }
+  return { upstreams: [a, b, c], a, b, c, trap, server, client: patientClientOf(server.url) }
+}
+
+/** A client that asks again while the machine has too much to do: what is not taken would show nothing. */
+function patientClientOf(url: string) {
+  const client = clientOf(url, bearer)
+  const send = async (method: string, path: string, body?: object): Promise<Reply> => {
+    for (;;) {
+      const reply = await client.send(method, path, body)
+      if (reply.body?.code !== 'overloaded') return reply
+      await wait(200)
+    }
+  }
+  const query = (client_name: string, input: string, more: object = {}) =>
+    send('POST', '/query', { input, client_name, ...more })
+  return { send, query }
 }
 
 /** Where upstreams were asked, each address once. */
@@ -92,11 +108,10 @@ describe('a redirect', () => {
       expect((await client.query(model, 'hi', { model })).status).toBe(200)
     await client.send('GET', '/models')
 
-    expect(places(upstreams)).toEqual(ownPlaces)
+    for (const one of upstreams) expect(places([one])).toEqual(ownPlaces)
     expect(trap.connections()).toBe(0)
     for (const { headers } of a.requests) expect(headers['authorization']).toBe(`Bearer ${keys.A_KEY}`)
     for (const { headers } of b.requests) expect(headers['api-key']).toBe(keys.B_KEY)
-    expect(upstreams.map(({ requests }) => requests.length > 3)).toEqual([true, true, true])
     const known = [...Object.values(keys), callers]
     const found = upstreams.map((one) => known.filter((key) => heard(one).includes(key)))
     expect(found).toEqual([[keys.A_KEY], [keys.B_KEY], []])

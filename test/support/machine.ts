@@ -119,9 +119,8 @@ export async function startNginx({ dir, inside }: Machine, name: string): Promis
   const child = spawn('nginx', ['-e', 'stderr', '-c', join(dir, 'etc/nginx/nginx.conf')], { stdio: 'ignore' })
   whileTested(child)
 
-  writeFileSync(
-    join(dir, '.curlrc'),
-    `connect-to = "${name}:443:127.0.0.1:${port}"\ncacert = "${certificate}"\n`,
-  )
+  // A machine that has much to do refuses a message for a moment: curl asks again.
+  const reach = `connect-to = "${name}:443:127.0.0.1:${port}"\ncacert = "${certificate}"\nretry = 5\n`
+  writeFileSync(join(dir, '.curlrc'), reach)
   return { CURL_HOME: dir }
 }
