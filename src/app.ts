@@ -22,6 +22,8 @@ import { observeRequests } from './http/plugins/observe-requests.ts'
 import { describeRoutes, type OpenApiOptions, serveDocument } from './http/plugins/openapi.ts'
 import { logRequests, requestId } from './http/plugins/request-log.ts'
 import { shedLoad } from './http/plugins/shed-load.ts'
+import { adminArchiveRoutes, archiveRoutes } from './http/routes/archive.ts'
+import { backupRoute } from './http/routes/backup.ts'
 import { clientRoutes } from './http/routes/clients.ts'
 import { historyRoutes } from './http/routes/history.ts'
 import { keyRoutes } from './http/routes/keys.ts'
@@ -105,6 +107,9 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   clientRoutes(app, deps)
   keyRoutes(app, deps.access)
   usageRoutes(app, deps)
+  backupRoute(app, deps)
+  archiveRoutes(app, deps)
+  adminArchiveRoutes(app, deps)
   operationRoutes(app, deps)
   metricsRoute(app, deps)
   await serveDocument(app, deps.openApi)

@@ -16,6 +16,7 @@ import { Membership } from './conversation/membership.ts'
 import { Models } from './conversation/models.ts'
 import { pacer } from './conversation/pacer.ts'
 import type { Log } from './conversation/ports.ts'
+import { Retention } from './conversation/retention.ts'
 import { Turns } from './conversation/turns.ts'
 import { silent } from './feed/silent.ts'
 import type { App } from './http/app-type.ts'
@@ -124,12 +125,14 @@ async function run(config: Config): Promise<void> {
   await app.listen({ host: config.host, port: config.port })
   announce(app, config, storage.place)
   void greetUpstream(models, log)
+  const retention = new Retention({ store, eraser: turns.eraser, retentionDays: config.retentionDays, log })
+  retention.start()
 
   log.info({ signal: await signal }, 'shutting down: running turns are finished first')
   stopping = true
   await turns.drain(grace.turns)
   await closeApp(app)
-  await Promise.race([membership.stop(), wait(grace.database)])
+  await Promise.race([Promise.all([retention.stop(), membership.stop()]), wait(grace.database)])
   await end('stopped')
   setTimeout(() => process.exit(0), grace.database) // whatever of it does not let go: nothing is left to be lost
 }

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify from 'fastify'
 import { type Config, parseConfig } from '../config/config.ts'
@@ -6,31 +7,84 @@ import { Keys } from '../conversation/access/keys.ts'
 import { type Catalog, pricesOf } from '../conversation/model-catalog.ts'
 import { handleError } from '../http/error-handler.ts'
 import { acceptJsonBodies } from '../http/plugins/json-body.ts'
+import { adminArchiveRoutes } from '../http/routes/archive.ts'
 import { keyRoutes } from '../http/routes/keys.ts'
 import { usageRoutes } from '../http/routes/usage.ts'
+import { archiveType } from '../http/schemas/archive.ts'
 import { validatorCompiler } from '../http/validation.ts'
 import { openStorage } from '../storage/open-storage.ts'
 
 /** Asks for something that the operator may do, and answers what came of it. @throws AdminError */
-type Ask = (method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: string, body?: object) => Promise<unknown>
+export type Ask = (
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+  path: string,
+  body?: object | Pieces,
+) => Promise<unknown>
+
+/** Asks for what comes in pieces, however much it is. @throws AdminError */
+type Download = (path: string) => Promise<Pieces>
+
+type Pieces = AsyncIterable<Uint8Array>
 
 /** What went wrong, in one line for the operator. */
 export class AdminError extends Error {
   override readonly name = 'AdminError'
+  /** With which the server refused, if it did. */
+  readonly status: number | undefined
+
+  constructor(message: string, status?: number) {
+    super(message)
+    this.status = status
+  }
 }
 
 /**
  * Does something with the routes of the operator: those of the running server, at DAEHWA_URL or else on this machine; where
  * none runs and none is named, the same routes over the data that the settings name.
  */
-export async function asOperator<T>(work: (ask: Ask) => Promise<T>): Promise<T> {
+export async function asOperator<T>(work: (ask: Ask, download: Download) => Promise<T>): Promise<T> {
   const config = parseConfig(readEnv(), readFile)
-  const base = config.url ?? `http://127.0.0.1:${config.port}`
-  if (await answers(base)) return work((...asked) => overHttp(base, config.apiKey, ...asked))
-  if (config.url !== undefined)
-    throw new AdminError(`no Daehwa answers at ${base}. Start it, or correct DAEHWA_URL`)
+  const base = await runningServer(config)
+  if (base !== undefined)
+    return work(
+      (...asked) => overHttp(base, config.apiKey, ...asked),
+      (path) => download(base, config, path),
+    )
   return onData(config, work)
 }
+
+/** The address of the server that the settings name, or of the one on this machine, if one runs here. @throws AdminError */
+export async function runningServer(config: Config): Promise<string | undefined> {
+  const base = config.url ?? `http://127.0.0.1:${config.port}`
+  if (await answers(base)) return base
+  if (config.url === undefined) return undefined
+  throw new AdminError(`no Daehwa answers at ${base}. Start it, or correct DAEHWA_URL`)
+}
+
+/** Asks a running server for what comes in pieces. @throws AdminError */
+export async function download(base: string, { apiKey }: Config, path: string): Promise<Pieces> {
+  const reply = await fetch(base + path, { headers: withKey(apiKey) }).catch(brokenOff)
+  if (reply.ok && reply.body !== null) return whole(reply.body)
+  answerOf(reply.status, await reply.text())
+  throw new AdminError(`the server at ${base} sent nothing`)
+}
+
+async function* whole(pieces: Pieces): Pieces & AsyncGenerator<Uint8Array> {
+  try {
+    yield* pieces
+  } catch (error) {
+    brokenOff(error)
+  }
+}
+
+/** What fetch throws says no more than that something did. */
+function brokenOff(error: unknown): never {
+  if (error instanceof TypeError) throw new AdminError('the connection to the server broke off. Try again')
+  throw error
+}
+
+const withKey = (key: string | undefined): Record<string, string> =>
+  key === undefined ? {} : { authorization: `Bearer ${key}` }
 
 const answers = (base: string): Promise<boolean> =>
   fetch(`${base}/healthz`, { signal: AbortSignal.timeout(5_000) }).then(
@@ -43,18 +97,20 @@ async function overHttp(
   key: string | undefined,
   ...[method, path, body]: Parameters<Ask>
 ): Promise<unknown> {
-  const reply = await fetch(base + path, {
-    method,
-    headers: {
-      ...(key !== undefined && { authorization: `Bearer ${key}` }),
-      ...(body && { 'content-type': 'application/json' }),
-    },
-    ...(body && { body: JSON.stringify(body) }),
-  })
+  const init: RequestInit = { method, headers: { ...withKey(key), ...typeOf(body) } }
+  if (isPieces(body)) Object.assign(init, { body, duplex: 'half' })
+  else if (body !== undefined) init.body = JSON.stringify(body)
+  const reply = await fetch(base + path, init).catch(brokenOff)
   return answerOf(reply.status, await reply.text())
 }
 
-async function onData<T>(config: Config, work: (ask: Ask) => Promise<T>): Promise<T> {
+const isPieces = (body: object | Pieces | undefined): body is Pieces =>
+  body !== undefined && Symbol.asyncIterator in body
+
+const typeOf = (body: object | Pieces | undefined): Record<string, string> =>
+  body === undefined ? {} : { 'content-type': isPieces(body) ? archiveType : 'application/json' }
+
+async function onData<T>(config: Config, work: (ask: Ask, download: Download) => Promise<T>): Promise<T> {
   const { databaseUrl: url, dataDir: dir, durability } = config
   await using storage = await openStorage({ url, dir, durability, now: Date.now() })
   const app = Fastify().withTypeProvider<TypeBoxTypeProvider>()
@@ -64,10 +120,21 @@ async function onData<T>(config: Config, work: (ask: Ask) => Promise<T>): Promis
   const { store } = storage
   keyRoutes(app, { keys: new Keys({ store, now: Date.now, clock: () => performance.now() }) })
   usageRoutes(app, { store, models: pricesIn(config), now: Date.now })
-  return await work(async (method, url, body) => {
-    const reply = await app.inject({ method, url, ...(body && { payload: body }) })
-    return answerOf(reply.statusCode, reply.body)
-  })
+  adminArchiveRoutes(app, { store, now: Date.now })
+  return await work(
+    async (method, url, body) => {
+      const payload = isPieces(body) ? Readable.from(body, { objectMode: false }) : body
+      const reply = await app.inject({ method, url, headers: typeOf(body), ...(payload && { payload }) })
+      return answerOf(reply.statusCode, reply.body)
+    },
+    async (url) => {
+      const reply = await app.inject({ method: 'GET', url, payloadAsStream: true })
+      if (reply.statusCode < 400) return reply.stream()
+      const text = Buffer.concat(await Array.fromAsync(reply.stream()))
+      answerOf(reply.statusCode, text.toString())
+      throw new AdminError('nothing came')
+    },
+  )
 }
 
 function pricesIn({ upstreams: [first, ...others], aliases, contextWindow: otherWindow }: Config) {
@@ -82,5 +149,5 @@ function answerOf(status: number, text: string): unknown {
   const error =
     typeof value === 'object' && value !== null && 'error' in value ? value.error : `status ${status}`
   const hint = status === 401 ? ' The command takes it from DAEHWA_API_KEY.' : ''
-  throw new AdminError(`${String(error)}${hint}`)
+  throw new AdminError(`${String(error)}${hint}`, status)
 }

@@ -1,11 +1,24 @@
 import { type CommandDef, defineCommand, runCommand, showUsage } from 'citty'
 import packageJson from '../../package.json' with { type: 'json' }
+import { backup } from './backup.ts'
 import { copy } from './copy.ts'
+import { exportClients } from './export.ts'
+import { importClients } from './import.ts'
 import { keys } from './keys.ts'
 import { migrate } from './migrate.ts'
+import { restore } from './restore.ts'
 import { usage } from './usage.ts'
 
-const subCommands = { copy, keys, migrate, usage }
+const subCommands = {
+  backup,
+  copy,
+  export: exportClients,
+  import: importClients,
+  keys,
+  migrate,
+  restore,
+  usage,
+}
 const daehwa = defineCommand({
   meta: { name: 'daehwa', version: packageJson.version, description: packageJson.description },
   subCommands,

@@ -33,6 +33,8 @@ export interface Config {
   readonly apiKey: string | undefined
   /** Whether a caller without a key is the operator: on one's own machine, where no key was set. */
   readonly keyless: boolean
+  /** After how many days without activity clients are erased that have no word of their own on it; undefined: never. */
+  readonly retentionDays: number | undefined
   readonly turnTimeout: number
   /** How long an instance is believed to live after its last sign of life. */
   readonly lease: number
@@ -106,6 +108,7 @@ function readConfig(env: Env, readFile: ReadFile): Config {
     durability: oneOf(env, 'DAEHWA_DURABILITY', ['full', 'normal'], 'full'),
     apiKey,
     keyless: apiKey === undefined && isLoopback(host),
+    retentionDays: whole(env, 'DAEHWA_RETENTION_DAYS', undefined, 1, 36_500),
     turnTimeout: whole(env, 'DAEHWA_TURN_TIMEOUT_MS', 300_000, 1, maxTime),
     lease: whole(env, 'DAEHWA_LEASE_MS', 30_000, 1_000, maxTime),
     maxWaiting: whole(env, 'DAEHWA_MAX_WAITING', 64, 0, 1_000_000),

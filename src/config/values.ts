@@ -19,7 +19,13 @@ export function secret(env: Env, name: string): string | undefined {
   return value
 }
 
-export function whole(env: Env, name: string, otherwise: number, min: number, max: number): number {
+export function whole<T extends number | undefined>(
+  env: Env,
+  name: string,
+  otherwise: T,
+  min: number,
+  max: number,
+): T | number {
   const value = text(env, name)
   if (value === undefined) return otherwise
   const number = /^\d+$/.test(value) ? Number(value) : Number.NaN

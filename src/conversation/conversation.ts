@@ -4,6 +4,9 @@ export interface ConversationKey {
   readonly client: string
 }
 
+/** How many messages of a conversation may be pinned: they go along with every turn. */
+export const mostPins = 100
+
 /** Tokens that the upstream counted for one answer. */
 export interface Usage {
   readonly input_tokens: number

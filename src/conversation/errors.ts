@@ -28,6 +28,10 @@ const wording = {
     d.waiting === 0
       ? 'Another message of this conversation is being answered. Try again when that is done.'
       : `${d.waiting} messages of this conversation are waiting already. Try again when some are answered.`,
+  history_exists: (d: { turn?: string }) =>
+    d.turn === undefined
+      ? 'This client has a history, or something else came first: a message, another import, an erasing. Import under a name that has none, or erase it before: DELETE /clients/{name}.'
+      : `The turn ${d.turn} is here already: with another client, which DELETE /clients/{name} erases, or before in this export.`,
   compaction_running: () =>
     'Older turns of this conversation are being summarised already. Try again in a moment.',
   turn_cancelled: () => 'This message was cancelled before it was answered.',
@@ -41,8 +45,8 @@ const wording = {
     'The history was cleared while this message was being answered, so its answer was dropped.',
   payload_too_large: (d: { limit: number }) => `The body is over ${d.limit} bytes. Send a smaller one.`,
   headers_too_large: () => 'The request line and headers are too large. Send smaller ones.',
-  unsupported_media_type: () =>
-    'The body must be JSON in UTF-8, not compressed. Send it with the header "Content-Type: application/json".',
+  unsupported_media_type: (d?: { type: string }) =>
+    `The body must be JSON in UTF-8, not compressed. Send it with the header "Content-Type: ${d?.type ?? 'application/json'}".`,
   request_timeout: () => 'The request did not arrive whole in time. Send it again.',
   upstream_rate_limited: () => 'The upstream is rate limiting this server. Try again later.',
   upstream_error: (d: { detail: string }) => `The upstream failed: ${d.detail}.`,

@@ -31,6 +31,8 @@ export interface Settings extends Generation {
   readonly compact_at?: number | undefined
   /** The model that summarises; without it the one that answers. */
   readonly summary_model?: string | undefined
+  /** After how many days without activity the client is erased. */
+  readonly retention_days?: number | undefined
   /** The caller's own notes on a client. They are kept and shown, and never sent to a model. */
   readonly metadata?: Readonly<Record<string, string>> | undefined
 }

@@ -1,7 +1,9 @@
 import type { KeyStore } from './access/key-store.ts'
 import type { KeyLimits } from './access/limits.ts'
+import type { ArchiveStore } from './archive.ts'
 import type { Charge } from './charge.ts'
-import type { Client, ClientPage, ConversationState } from './client.ts'
+import type { ConversationState } from './client.ts'
+import type { ClientStore } from './client-store.ts'
 import type {
   Compaction,
   ConversationKey,
@@ -14,7 +16,8 @@ import type {
 } from './conversation.ts'
 import type { ErrorCode } from './errors.ts'
 import type { InstanceStore } from './instance-store.ts'
-import type { Settings, SettingsPatch } from './settings.ts'
+import type { RetentionStore } from './retention.ts'
+import type { Settings } from './settings.ts'
 import type { TurnRecord } from './turn.ts'
 import type { UsageStore } from './usage.ts'
 
@@ -93,13 +96,30 @@ export interface Cleared {
   readonly conversation: string | undefined
 }
 
+/** The database as it was at one moment, with all that was committed by then. It is gone when it is disposed of. */
+export interface DatabaseCopy extends AsyncDisposable {
+  /** In bytes. */
+  readonly size: number
+  readonly bytes: AsyncIterable<Uint8Array>
+}
+
 /**
  * The database. Every method is one transaction: when its promise resolves the change is durable, when it
  * rejects nothing of it is there. It throws `storage_unavailable` and `storage_full`.
  */
-export interface Store extends TurnStore, InstanceStore, PastStore, ClientStore, KeyStore, UsageStore {
+export interface Store
+  extends TurnStore,
+    InstanceStore,
+    PastStore,
+    ClientStore,
+    KeyStore,
+    UsageStore,
+    ArchiveStore,
+    RetentionStore {
   /** Overwrites what was erased wherever it still is besides the tables. */
   scrub(): Promise<void>
+  /** Copies the whole database while it is written to; undefined where it has tools of its own for that. */
+  backup(): Promise<DatabaseCopy | undefined>
   /** Resolves when the database answers. */
   ping(): Promise<void>
 }
@@ -169,19 +189,6 @@ export interface PastStore {
   history(key: ConversationKey, turns?: number, before?: string): AsyncIterable<readonly HistoryEntry[]>
   /** Erases the history and ends what was accepted before. */
   clear(key: ConversationKey, at: number): Promise<Cleared>
-  /** The same, and forgets the client with its settings. */
-  forget(key: ConversationKey, at: number): Promise<Cleared>
-}
-
-interface ClientStore {
-  /** A client, and the settings by default of its tenant. */
-  settings(key: ConversationKey): Promise<{ client: Client | undefined; defaults: Settings }>
-  /** Changes a client's settings, or makes the client. */
-  updateClient(key: ConversationKey, patch: SettingsPatch, at: number): Promise<Client>
-  updateDefaults(tenant: string, patch: SettingsPatch, at: number): Promise<Settings>
-  /** The clients whose name begins with `prefix`, or the one that is called `only`, the ones last active first, from `cursor` on. */
-  clients(
-    tenant: string,
-    page: { prefix: string; limit: number; cursor: string | undefined; only?: string | undefined },
-  ): Promise<ClientPage>
+  /** The same, and forgets the client with its settings; with `idleSince` only if it was last active then. */
+  forget(key: ConversationKey, at: number, idleSince?: number): Promise<Cleared>
 }

@@ -2,6 +2,7 @@ import type { Owner } from './access/caller.ts'
 import type { CarryDeps } from './carry-turn.ts'
 import type { ConversationKey } from './conversation.ts'
 import { Elsewhere } from './elsewhere.ts'
+import { Eraser } from './eraser.ts'
 import { codeOf, DaehwaError, type ErrorCode } from './errors.ts'
 import type { Followable } from './follow-turn.ts'
 import { OrderedIds } from './ids.ts'
@@ -32,6 +33,7 @@ export interface Begun {
 
 /** Runs turns: one at a time per conversation, in the order they came, whether or not somebody still listens. */
 export class Turns {
+  readonly eraser: Eraser
   readonly #deps: TurnsDeps
   readonly #lanes = new Lanes()
   readonly #ids = new OrderedIds()
@@ -46,6 +48,7 @@ export class Turns {
 
   constructor(deps: TurnsDeps) {
     this.#deps = deps
+    this.eraser = new Eraser(deps, (turns) => this.#stop(turns, 'history_deleted'))
     this.#elsewhere = new Elsewhere(deps)
     this.#teller = new Teller(deps, this.#visits)
     this.#reader = new TurnReader(deps, this.#visits, this.#elsewhere, this.#teller)
@@ -88,19 +91,8 @@ export class Turns {
   }
 
   /** Erases a history, or a whole client. What is being answered for it is stopped and never enters it. */
-  async clear(key: ConversationKey, what: 'history' | 'client' = 'history'): Promise<number> {
-    const { store, now, log } = this.#deps
-    const erase = what === 'client' ? store.forget : store.clear
-    const { messages, turns, conversation } = await erase(key, now())
-    if (conversation !== undefined) this.#deps.compactor.cancel(conversation)
-    this.#stop(turns, 'history_deleted')
-    await store.scrub().catch((error: unknown) => {
-      log.warn(
-        { code: codeOf(error) },
-        'a history is cleared, but its words are in the log of the database until it is emptied',
-      )
-    })
-    return messages
+  clear(key: ConversationKey, what: 'history' | 'client' = 'history'): Promise<number> {
+    return this.eraser.clear(key, what)
   }
 
   /** Runs what was accepted by an instance that is gone, and not yet sent. */

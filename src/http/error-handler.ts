@@ -13,6 +13,7 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
   not_found: 404,
   request_timeout: 408,
   conversation_busy: 409,
+  history_exists: 409,
   compaction_running: 409,
   turn_cancelled: 409,
   history_deleted: 410,

@@ -33,16 +33,17 @@ export function* updateClient(key: ConversationKey, patch: SettingsPatch, at: nu
     ...[tenant, newId('conv', at), name, at, at],
   )
   if (known === undefined) throw new Error('an upsert returned no row')
-  const { model, ...others } = patchSettings(toClient(tenant, known).settings, patch)
+  const { model, retention_days, ...others } = patchSettings(toClient(tenant, known).settings, patch)
   const changed = {
     model: model ?? null,
+    retention_days: retention_days ?? null,
     settings: JSON.stringify(others),
     // No chain has this mark; being new, it tells a turn that runs that the choice was made after it began.
     served_by: 'model' in patch || 'fallback' in patch ? randomUUID() : known.served_by,
   }
   yield* run(
-    'UPDATE conversations SET model = ?, settings = ?, served_by = ? WHERE tenant = ? AND id = ?',
-    ...[changed.model, changed.settings, changed.served_by, tenant, known.id],
+    'UPDATE conversations SET model = ?, retention_days = ?, settings = ?, served_by = ? WHERE tenant = ? AND id = ?',
+    ...[changed.model, changed.retention_days, changed.settings, changed.served_by, tenant, known.id],
   )
   return toClient(tenant, { ...known, ...changed })
 }
@@ -100,12 +101,13 @@ export function* clients(
   return { clients: page, next: sizes.length > count && last !== undefined ? cursorOf(last) : undefined }
 }
 
-const clientColumns = `${stateColumns}, client_name, model, settings, input_tokens, output_tokens, created_at,
+const clientColumns = `${stateColumns}, client_name, model, retention_days, settings, input_tokens, output_tokens, created_at,
   updated_at, compaction_error`
 
 interface ClientRow extends StateRow {
   readonly client_name: string
   readonly model: string | null
+  readonly retention_days: number | null
   readonly settings: string | null
   readonly input_tokens: number
   readonly output_tokens: number
@@ -119,6 +121,7 @@ const toClient = (tenant: string, row: ClientRow): Client => ({
   state: toState(tenant, row),
   settings: {
     ...(row.model !== null && { model: row.model }),
+    ...(row.retention_days !== null && { retention_days: row.retention_days }),
     ...(JSON.parse(row.settings ?? '{}') as Settings),
   },
   inputTokens: row.input_tokens,

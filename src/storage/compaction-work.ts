@@ -39,13 +39,17 @@ export function* keepCompaction(
   )
   if (held === undefined) return false
   yield* run('DELETE FROM compactions WHERE tenant = ? AND conversation = ?', tenant, conversation)
+  yield* insertCompaction(tenant, conversation, made)
+  return true
+}
+
+export function* insertCompaction(tenant: string, conversation: string, made: Compaction): Work<void> {
   yield* run(
     `INSERT INTO compactions (tenant, conversation, id, from_seq, to_seq, model, tokens, counted, created_at, body)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[tenant, conversation, made.id, made.fromSeq, made.toSeq, made.model, made.tokens],
     ...[made.counted ? 1 : 0, made.at, made.json],
   )
-  return true
 }
 
 export function* endCompaction(

@@ -1,4 +1,5 @@
 import type { Observer } from '../conversation/observer.ts'
+import type { DatabaseCopy } from '../conversation/store.ts'
 import type { Dialect } from './dialects.ts'
 
 /** What can be bound to a statement. */
@@ -39,6 +40,8 @@ export interface Database {
   read<T>(work: () => Work<T>): Promise<T>
   /** Overwrites what was erased wherever the database still holds it besides its tables, as in a log. */
   scrub(): Promise<void>
+  /** Copies everything while others write; undefined where the database has tools of its own for that. */
+  backup(): Promise<DatabaseCopy | undefined>
   close(): Promise<void>
 }
 

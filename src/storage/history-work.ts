@@ -3,7 +3,8 @@ import type { ConversationKey, HistoryEntry, IncompleteReason } from '../convers
 import { DaehwaError } from '../conversation/errors.ts'
 import type { Cleared } from '../conversation/store.ts'
 import { lastActive } from './conversation-row.ts'
-import { all, first, run, type Work } from './database.ts'
+import { all, first, locked, run, type Work } from './database.ts'
+import { dropImportsOf } from './import-work.ts'
 import { turnSizes } from './past-work.ts'
 import { before } from './statuses.ts'
 
@@ -62,7 +63,8 @@ export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cl
      WHERE tenant = ? AND client_name = ? RETURNING id`,
     ...[at, at, tenant, client],
   )
-  if (conversation === undefined) return { messages: 0, turns: [], conversation: undefined }
+  yield* dropImportsOf({ tenant, client })
+  if (conversation === undefined) return nothing
   const { id } = conversation
   const counted = yield* first<{ count: number }>(
     "SELECT count(*) AS count FROM items WHERE tenant = ? AND conversation = ? AND type = 'message'",
@@ -89,10 +91,26 @@ export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cl
   return { messages: counted?.count ?? 0, turns: ended.map((turn) => turn.id), conversation: id }
 }
 
-export function* forget(key: ConversationKey, at: number): Work<Cleared> {
+export function* forget(key: ConversationKey, at: number, idleSince?: number): Work<Cleared> {
+  if (idleSince !== undefined && !(yield* isIdle(key, idleSince))) return nothing
   const cleared = yield* clear(key, at)
   yield* run('DELETE FROM conversations WHERE tenant = ? AND client_name = ?', key.tenant, key.client)
   return cleared
+}
+
+const nothing: Cleared = { messages: 0, turns: [], conversation: undefined }
+
+function* isIdle({ tenant, client }: ConversationKey, since: number): Work<boolean> {
+  const row = yield* locked<{ id: string; updated_at: number }>(
+    'SELECT id, updated_at FROM conversations WHERE tenant = ? AND client_name = ?',
+    ...[tenant, client],
+  )
+  if (row?.updated_at !== since) return false
+  const open = yield* first<{ id: string }>(
+    `SELECT id FROM turns WHERE tenant = ? AND conversation = ? AND status IN (${before('cancel')}) LIMIT 1`,
+    ...[tenant, row.id],
+  )
+  return open === undefined
 }
 
 interface HistoryRow {

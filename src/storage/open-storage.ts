@@ -1,6 +1,7 @@
 import { DaehwaError } from '../conversation/errors.ts'
 import type { Store } from '../conversation/store.ts'
 import { type Database, first, OpenError, type Told } from './database.ts'
+import { dropStaleImports } from './import-work.ts'
 import { forgetOthers } from './instance-work.ts'
 import { migrate, SchemaError } from './migrations/migrate.ts'
 import { sqlStore } from './sql-store.ts'
@@ -65,7 +66,9 @@ async function openSqlite(options: StorageOptions): Promise<Database> {
     await migrate(database, now, migrates)
     // Read back after the first write: until then a wrong word in the PRAGMA would go unseen.
     if (!database.isDurableAs(durability)) throw new Error(`SQLite did not take the durability ${durability}`)
-    await database.write(forgetOthers) // who has the file has it alone
+    // Who has the file has it alone.
+    await database.write(forgetOthers)
+    if ((await database.write(() => dropStaleImports(database.dialect, 0))) > 0) await database.scrub()
   } catch (error) {
     await database.close()
     throw new OpenError(reasonOf(error))

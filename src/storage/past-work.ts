@@ -1,11 +1,12 @@
 import type { ConversationState } from '../conversation/client.ts'
-import type {
-  ConversationKey,
-  ItemView,
-  LateCount,
-  PastItem,
-  PastTurn,
-  Size,
+import {
+  type ConversationKey,
+  type ItemView,
+  type LateCount,
+  mostPins,
+  type PastItem,
+  type PastTurn,
+  type Size,
 } from '../conversation/conversation.ts'
 import { invalid } from '../conversation/errors.ts'
 import { all, first, locked, run, tuples, type Work } from './database.ts'
@@ -125,9 +126,6 @@ export function* pin({ tenant, client }: ConversationKey, itemId: string, on: bo
   yield* run('UPDATE conversations SET pins = pins + 1 WHERE tenant = ? AND id = ?', tenant, conversation.id)
   return true
 }
-
-/** Pinned messages go along with every turn. */
-const mostPins = 100
 
 const viewColumns = 'seq, position, id, turn_id, tokens, counted, body'
 

@@ -123,6 +123,8 @@ export class PostgresDatabase implements Database {
    */
   async scrub(): Promise<void> {}
 
+  async backup(): Promise<undefined> {}
+
   async close(): Promise<void> {
     await this.#pool.end()
   }

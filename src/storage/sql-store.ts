@@ -1,13 +1,17 @@
+import type { ConversationKey } from '../conversation/conversation.ts'
 import type { Store } from '../conversation/store.ts'
 import { accept, knownTurn } from './accept-turn.ts'
+import * as archive from './archive-work.ts'
 import * as client from './client-work.ts'
 import * as compaction from './compaction-work.ts'
 import { all, type Database } from './database.ts'
 import * as history from './history-work.ts'
+import * as imports from './import-work.ts'
 import * as instance from './instance-work.ts'
 import * as key from './key-work.ts'
 import * as past from './past-work.ts'
 import { hasTurn, readTurn } from './read-turn.ts'
+import * as retention from './retention-work.ts'
 import * as turn from './turn-work.ts'
 import { chargeSummary, usage } from './usage-work.ts'
 
@@ -39,7 +43,32 @@ export function sqlStore(database: Database): Store {
     updateClient: (key, patch, at) => database.write(() => client.updateClient(key, patch, at)),
     updateDefaults: (tenant, patch, at) => database.write(() => client.updateDefaults(tenant, patch, at)),
     clients: (tenant, page) => database.read(() => client.clients(tenant, page)),
-    forget: (key, at) => database.write(() => history.forget(key, at)),
+    forget: (key, at, idleSince) => database.write(() => history.forget(key, at, idleSince)),
+    tenantAfter: (tenant) => database.read(() => retention.tenantAfter(tenant)),
+    idle: (tenant, days, limit) => database.read(() => retention.idle(dialect, tenant, days, limit)),
+    async *clientKeys(tenant, client) {
+      for (let last: ConversationKey | undefined; ; ) {
+        const after = last
+        const keys = await database.read(() => archive.clientKeys(tenant, client, after))
+        yield* keys
+        last = keys.at(-1)
+        if (last === undefined) return
+      }
+    },
+    async *archived(state) {
+      for (let from = state.firstSeq; from < state.nextSeq; ) {
+        const at = from
+        const { messages, next } = await database.read(() => archive.archivePage(state, at))
+        yield messages
+        from = next
+      }
+    },
+    beginImport: (key, at) => database.write(() => imports.beginImport(key, at)),
+    keepImported: (key, id, seq, turns, at) =>
+      database.write(() => imports.keepImported(key, id, seq, turns, at)),
+    finishImport: (key, id, of, at) => database.write(() => imports.finishImport(key, id, of, at)),
+    dropImport: (tenant, id) => database.write(() => imports.dropImport(tenant, id)),
+    dropStaleImports: () => database.write(() => imports.dropStaleImports(dialect)),
     async *history(key, turns, before) {
       let range = await database.read(() => history.historyRange(key, turns, before))
       while (range !== undefined && range.from < range.to) {
@@ -51,6 +80,7 @@ export function sqlStore(database: Database): Store {
     },
     clear: (key, at) => database.write(() => history.clear(key, at)),
     scrub: () => database.scrub(),
+    backup: () => database.backup(),
     known: (tenant, idempotency, at) => database.read(() => knownTurn(tenant, idempotency, at)),
     addKey: (made, digest) => database.write(() => key.addKey(made, digest)),
     keyByDigest: (digest) => database.read(() => key.keyByDigest(digest)),

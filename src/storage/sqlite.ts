@@ -1,9 +1,10 @@
-import { chmodSync, mkdirSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { DaehwaError } from '../conversation/errors.ts'
-import { type Database, OpenError, type Told, type Work } from './database.ts'
+import type { DatabaseCopy } from '../conversation/store.ts'
+import { copyOf } from './backup.ts'
+import type { Database, Told, Work } from './database.ts'
 import * as dialects from './dialects.ts'
+import { openFile, storageError } from './sqlite-file.ts'
 
 /** `full`: a commit is on the disk before it resolves. `normal`: it survives a killed process, not a power cut. */
 export type Durability = 'full' | 'normal'
@@ -23,6 +24,7 @@ const levels = { full: 2, normal: 1 } as const
 export class SqliteDatabase implements Database {
   readonly dialect = dialects.sqlite
   readonly shared = false
+  readonly #dir: string
   readonly #db: DatabaseSync
   readonly #told: Told
   readonly #statements = new Map<string, StatementSync>()
@@ -30,7 +32,8 @@ export class SqliteDatabase implements Database {
 
   /** @throws OpenError when the folder cannot be used, or another process uses it */
   constructor(dir: string, durability: Durability, told?: Told) {
-    this.#db = open(dir)
+    this.#dir = dir
+    this.#db = openFile(dir)
     this.#told = told
     this.#db.exec(`PRAGMA synchronous = ${durability}; PRAGMA fullfsync = on; PRAGMA secure_delete = on`)
   }
@@ -64,6 +67,14 @@ export class SqliteDatabase implements Database {
   async scrub(): Promise<void> {
     try {
       this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    } catch (error) {
+      throw storageError(error)
+    }
+  }
+
+  async backup(): Promise<DatabaseCopy> {
+    try {
+      return await copyOf(this.#db, this.#dir)
     } catch (error) {
       throw storageError(error)
     }
@@ -127,64 +138,4 @@ export class SqliteDatabase implements Database {
     this.#statements.set(sql, statement)
     return statement
   }
-}
-
-function open(dir: string): DatabaseSync {
-  try {
-    makeDir(dir)
-    const path = join(dir, 'daehwa.db')
-    const db = new DatabaseSync(path, { timeout: 0 })
-    chmodSync(path, 0o600)
-    // The lock is held as long as the process lives: a second one cannot open the data, a killed one leaves nothing behind.
-    db.exec('PRAGMA locking_mode = exclusive; PRAGMA journal_mode = wal; BEGIN IMMEDIATE; COMMIT')
-    return db
-  } catch (error) {
-    if (sqliteCode(error) === sqlite.busy) {
-      throw new OpenError(
-        `another process uses the data in ${dir}. Stop it, or set DATA_DIR to another folder`,
-      )
-    }
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new OpenError(
-      `the data in ${dir} cannot be opened (${reason}). Check the folder, or set DATA_DIR to another`,
-    )
-  }
-}
-
-/** Makes a folder and those above it. (Node's own way never returns where the system forbids it, as in /proc.) */
-function makeDir(dir: string): void {
-  try {
-    mkdirSync(dir, { mode: 0o700 })
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (code === 'EEXIST') return
-    if (code !== 'ENOENT' || dirname(dir) === dir) throw error
-    makeDir(dirname(dir))
-    mkdirSync(dir, { mode: 0o700 })
-  }
-}
-
-/** Primary result codes, from SQLite's "Result and Error Codes". */
-const sqlite = {
-  busy: 5,
-  locked: 6,
-  readonly: 8,
-  ioerr: 10,
-  corrupt: 11,
-  full: 13,
-  cantopen: 14,
-  notadb: 26,
-} as const
-const unavailable: readonly number[] = Object.values(sqlite)
-
-function storageError(error: unknown): unknown {
-  const code = sqliteCode(error)
-  if (code === sqlite.full) return Object.assign(DaehwaError.of('storage_full'), { cause: error })
-  if (code === undefined || !unavailable.includes(code)) return error
-  return Object.assign(DaehwaError.of('storage_unavailable').after(1), { cause: error })
-}
-
-function sqliteCode(error: unknown): number | undefined {
-  const code: unknown = error instanceof Error && 'errcode' in error ? error.errcode : undefined
-  return typeof code === 'number' ? code & 0xff : undefined
 }

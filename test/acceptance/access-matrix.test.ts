@@ -40,6 +40,8 @@ const rows: Readonly<Record<string, Row>> = {
   'GET /clients/{name}': { kind: 'tenant', path: () => '/clients/shared' },
   'PATCH /clients/{name}': { kind: 'tenant', path: () => '/clients/shared', body: { temperature: 1 } },
   'DELETE /clients/{name}': { kind: 'tenant', path: () => '/clients/shared' },
+  'GET /clients/{name}/export': { kind: 'tenant', path: () => '/clients/shared/export' },
+  'POST /clients/{name}/import': { kind: 'tenant', path: () => '/clients/shared/import', body: {} },
   'GET /clients/{name}/context': { kind: 'tenant', path: () => '/clients/shared/context' },
   'POST /clients/{name}/compact': { kind: 'tenant', path: () => '/clients/shared/compact', body: {} },
   'POST /clients/{name}/items/{id}/pin': {
@@ -52,6 +54,9 @@ const rows: Readonly<Record<string, Row>> = {
   },
   'GET /usage': { kind: 'tenant' },
   'GET /admin/usage': { kind: 'operator' },
+  'GET /admin/backup': { kind: 'operator' },
+  'GET /admin/export': { kind: 'operator' },
+  'POST /admin/import': { kind: 'operator', body: {} },
   'GET /defaults': { kind: 'tenant' },
   'PATCH /defaults': { kind: 'tenant', body: { temperature: 1 } },
   'POST /admin/keys': { kind: 'operator', body: { tenant: 'a' } },

@@ -174,6 +174,32 @@ describe('what is kept and told', () => {
     expect((await client.query('민수', 'after')).status).toBe(200)
   })
 
+  it('promise 38: nor is it once the client is erased, after a backup, an export and an import', async () => {
+    const server = await startServer()
+    const client = clientOf(server.url)
+    const canary = 'canary-erased-4716'
+    const hits = () =>
+      readdirSync(server.dataDir).filter((file) => readFileSync(join(server.dataDir, file)).includes(canary))
+    await client.send('PATCH', '/clients/a', { instructions: canary, metadata: { note: canary } })
+    for (let n = 0; n < 5; n++) await client.query('a', `${canary} ${n}`)
+    const summary = await client.send('POST', '/clients/a/compact', { keep_turns: 1 })
+    expect(summary.body.summary.text).toContain(canary)
+    const [first] = (await client.history('a')).body
+    await client.send('POST', `/clients/a/items/${first.id}/pin`)
+    const backup = Buffer.from(await (await fetch(`${server.url}/admin/backup`)).arrayBuffer())
+    expect(backup.includes(canary)).toBe(true)
+    const exported = await (await fetch(`${server.url}/clients/a/export`)).text()
+    expect((await client.send('DELETE', '/clients/a')).status).toBe(200)
+    expect(hits()).toEqual([])
+    const headers = { 'content-type': 'application/x-ndjson' }
+    const send = () => fetch(`${server.url}/clients/b/import`, { method: 'POST', headers, body: exported })
+    expect((await send()).status).toBe(200)
+    expect(hits()).not.toEqual([])
+    expect((await send()).status).toBe(409)
+    expect((await client.send('DELETE', '/clients/b')).status).toBe(200)
+    expect(hits()).toEqual([])
+  })
+
   it('bears the request id of the answer, or the one that the caller sent', async () => {
     const server = await startServer()
     const reply = await clientOf(server.url, { 'x-request-id': 'my-id.1' }).send('GET', '/nope')

@@ -7,6 +7,7 @@ import { parseConfig } from '../../src/config/config.ts'
 import { ConfigError, type Env } from '../../src/config/values.ts'
 import { instructions } from '../support/build-image.ts'
 import { faultsOf } from '../support/check-manifest.ts'
+import { secondsToEnd } from '../support/grace.ts'
 import { startServer } from '../support/start-server.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -188,14 +189,9 @@ describe('the promises to the cluster', () => {
   })
 
   it('whoever is told to stop has the time that src/main.ts takes', () => {
-    const source = readFileSync(join(root, 'src/main.ts'), 'utf8')
-    const graces = /const grace = \{ (.+) \}/.exec(source)?.[1]?.match(/[\d_]+/g) ?? []
-    expect(graces).toHaveLength(3)
-    const drain = graces.reduce((sum, ms) => sum + Number(ms.replace('_', '')) / 1_000, 0)
-    expect(drain).toBeGreaterThan(0)
     const { seconds } = container.lifecycle.preStop.sleep
     expect(seconds).toBeGreaterThanOrEqual(5)
-    expect(pod.terminationGracePeriodSeconds).toBeGreaterThanOrEqual(seconds + drain + 5)
+    expect(pod.terminationGracePeriodSeconds).toBeGreaterThanOrEqual(seconds + secondsToEnd() + 5)
   })
 
   it('there are always two to answer, replacements come first, and one that drains a node may always go on', () => {

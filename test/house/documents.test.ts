@@ -40,6 +40,19 @@ it('every promise has its test, and every test of a promise is in docs/promises.
   expect([...new Set(shown)].toSorted()).toEqual(promised.toSorted())
 })
 
+it('every promise that SECURITY.md builds on is one', () => {
+  const promised = new Set(
+    [...read('docs/promises.md').matchAll(/^\| (\d+) \|/gm)].map(([, number]) => number),
+  )
+  const rows = [...read('SECURITY.md').matchAll(/^\| .+ \| .+ \| ([\d, ]+) \|$/gm)]
+  expect(rows.length).toBeGreaterThan(5)
+  const missing = rows.flatMap(([, numbers = '']) =>
+    numbers.split(', ').filter((number) => !promised.has(number)),
+  )
+  expect(missing).toEqual([])
+  for (const page of ['README.md', 'README.ko.md']) expect(read(page)).toContain('](SECURITY.md)')
+})
+
 it('every link between the documents leads somewhere', () => {
   const pages = files.filter((file) => file.endsWith('.md'))
   const broken = pages.flatMap((page) =>

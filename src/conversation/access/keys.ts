@@ -130,7 +130,8 @@ export const isKeyShaped = (text: string): boolean => text.startsWith(prefix)
 
 const digestOf = (secret: string): string => createHash('sha256').update(secret).digest('hex')
 
-function checkTenant(name: string): void {
+/** @throws DaehwaError `invalid_request` */
+export function checkTenant(name: string): void {
   if (/^[a-z0-9][a-z0-9._-]{0,63}$/.test(name)) return
   throw invalid(
     "'tenant' must have 1 to 64 small letters, digits, '.', '_' or '-', and begin with a letter or digit.",

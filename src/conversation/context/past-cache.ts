@@ -116,7 +116,7 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       await store.keepCounts(state, counts)
     },
     clear: async (key, at) => dropped(await store.clear(key, at)),
-    forget: async (key, at) => dropped(await store.forget(key, at)),
+    forget: async (key, at, idleSince) => dropped(await store.forget(key, at, idleSince)),
   }
 }
 

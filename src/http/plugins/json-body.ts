@@ -27,7 +27,7 @@ export function acceptJsonBodies(app: App): void {
  * @throws DaehwaError `invalid_request` for what is not UTF-8, not JSON, nested over 32 deep, names
  *   `__proto__`, or holds a NUL or half of a surrogate pair
  */
-function parseJsonBody(body: Uint8Array): unknown {
+export function parseJsonBody(body: Uint8Array): unknown {
   if (body.length === 0) return undefined
   const value = parse(decode(body))
   checkValue(value, 1)

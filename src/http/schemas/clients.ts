@@ -20,6 +20,7 @@ const SettingsPatch = Type.Object(
     compaction: Type.Optional(nullable(clientSettings.compaction)),
     compact_at: Type.Optional(nullable(clientSettings.compact_at)),
     summary_model: Type.Optional(nullable(clientSettings.summary_model)),
+    retention_days: Type.Optional(nullable(clientSettings.retention_days)),
     metadata: Type.Optional(nullable(metadataOf(nullable(Type.String({ maxLength: 512 }))))),
   },
   { additionalProperties: false, examples: [{ instructions: 'Answer in one sentence.', temperature: 0.3 }] },
@@ -86,9 +87,11 @@ const Context = Type.Object({
   pins_left_out: Type.Array(Type.String(), { description: 'Pinned messages for which there is no room' }),
 })
 
-const params = Type.Object({ name: Type.String({ description: 'The client_name, percent-encoded' }) })
+export const clientParams = Type.Object({
+  name: Type.String({ description: 'The client_name, percent-encoded' }),
+})
 const itemParams = Type.Object({
-  ...params.properties,
+  ...clientParams.properties,
   id: Type.String({ description: 'The id of a message' }),
 })
 const tags = ['clients']
@@ -113,32 +116,37 @@ export const getClientSchema = {
     operationId: 'getClient',
     tags,
     summary: 'A client: its settings and what became of its conversation',
-    params,
+    params: clientParams,
   },
   response: { 200: Client, ...errorResponses(400, 404, 503) },
 }
 
 export const updateClientSchema = {
-  ...{ operationId: 'updateClient', tags, summary: 'Change the settings of a client', params },
+  ...{ operationId: 'updateClient', tags, summary: 'Change the settings of a client', params: clientParams },
   description: 'A client that is not there yet is made. null takes a setting back; what is left out stays.',
   body: SettingsPatch,
   response: { 200: Client, ...errorResponses(400, 413, 415, 429, 502, 503, 504, 507) },
 }
 
 export const eraseClientSchema = {
-  ...{ operationId: 'eraseClient', tags, summary: 'Erase a client: history, summaries and settings', params },
+  ...{
+    operationId: 'eraseClient',
+    tags,
+    summary: 'Erase a client: history, summaries and settings',
+    params: clientParams,
+  },
   response: { 200: Type.Object({ message: Type.String() }), ...errorResponses(400, 503, 507) },
 }
 
 export const getContextSchema = {
-  ...{ operationId: 'getContext', tags, summary: 'What the model would be sent now', params },
+  ...{ operationId: 'getContext', tags, summary: 'What the model would be sent now', params: clientParams },
   description:
     'Exactly, message by message, with sizes in tokens, where each comes from, and what is left out.',
   response: { 200: Context, ...errorResponses(400, 502, 503) },
 }
 
 export const compactSchema = {
-  ...{ operationId: 'compactClient', tags, summary: 'Summarise the older turns now', params },
+  ...{ operationId: 'compactClient', tags, summary: 'Summarise the older turns now', params: clientParams },
   description:
     'The history stays as it is. In the context one summary stands in the place of the older turns.',
   body: Type.Object(

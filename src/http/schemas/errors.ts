@@ -5,7 +5,7 @@ const statuses: Readonly<Record<number, string>> = {
   401: 'The key is missing or wrong',
   403: 'The key may not do this, or pages of this origin may not',
   404: 'There is no such turn',
-  409: 'Too many messages of this conversation are waiting, or this one was cancelled',
+  409: 'Too many messages of this conversation are waiting, this one was cancelled, or there is a history already',
   410: 'The history was cleared while the message was being answered',
   413: 'The body is over 1 MiB',
   415: 'The body is not JSON',

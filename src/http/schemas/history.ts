@@ -3,6 +3,9 @@ import { ClientName, ClientQuery } from './client-name.ts'
 import { errorResponses } from './errors.ts'
 import { Incomplete } from './query.ts'
 
+/** How long a text of a history may be that comes from elsewhere, in code points: no answer of a model is longer. */
+export const mostText = 8 * 1024 * 1024
+
 export const HistoryMessage = Type.Object({
   role: Type.Enum(['user', 'assistant'], { type: 'string' }),
   content: Type.String(),

@@ -49,5 +49,10 @@ export const clientSettings = {
     description: 'How full the window may get before that: a fraction of it (default 0.8)',
   }),
   summary_model: name('The model that summarises; without it the one that answers'),
+  retention_days: Type.Integer({
+    minimum: 1,
+    maximum: 36_500,
+    description: 'After how many days without a message or a change the client is erased',
+  }),
   metadata: metadataOf(Type.String({ maxLength: 512 })),
 }

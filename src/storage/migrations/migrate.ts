@@ -9,6 +9,7 @@ import { instances } from './0006-instances.ts'
 import { followedTurns } from './0007-followed-turns.ts'
 import { keys } from './0008-keys.ts'
 import { limitsAndUsage } from './0009-limits-and-usage.ts'
+import { retentionAndImports } from './0010-retention-and-imports.ts'
 
 /** Every change of the schema, oldest first. One that has been released is never edited. */
 const migrations = [
@@ -21,6 +22,7 @@ const migrations = [
   followedTurns,
   keys,
   limitsAndUsage,
+  retentionAndImports,
 ]
 
 /** The schema of the data is not what this Daehwa needs; the message is one line for the operator. */
