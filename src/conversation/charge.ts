@@ -1,6 +1,7 @@
 import type { Context } from './context/choose-context.ts'
-import { exactSizeOf } from './context/choose-context.ts'
-import type { ConversationKey, Usage } from './conversation.ts'
+import { fragmentsOf } from './context/choose-context.ts'
+import { contentOf } from './context/sizes.ts'
+import type { ConversationKey, Fragment, Usage } from './conversation.ts'
 import type { LiveTurn } from './live-turn.ts'
 import type { Target } from './model-catalog.ts'
 import type { CountTokens, Now } from './ports.ts'
@@ -31,26 +32,47 @@ interface Account {
   readonly apiKey?: string | undefined
 }
 
-/** Of a longer answer only so much is counted, in UTF-16 units, and the rest taken to be like it. */
-const sample = 64 * 1024
+/**
+ * Only so much of a longer text is counted, in bytes, and the rest taken to be like it: when a server stops, all its turns are
+ * counted at once, and nobody waits for that.
+ */
+const sample = 8 * 1024
 
 /**
- * What a turn is charged: what the upstream says, or else what we count of what went there and what came back. Undefined where
- * nothing came: what an upstream refuses costs nothing.
+ * What a turn is charged: what the upstream says, or else what we count of what went there and what came back. What an upstream
+ * refuses costs nothing: where no word came it is undefined, unless it was not waited for (`withdrawn`).
  */
 export async function chargeOf(
   { countTokens, now }: { countTokens: CountTokens; now: Now },
   { key, apiKey }: Account,
   sent: Sent | undefined,
   live: LiveTurn,
-  usage?: Usage,
+  { usage, withdrawn = false }: { usage?: Usage | undefined; withdrawn?: boolean },
 ): Promise<Charge | undefined> {
-  if (sent === undefined || (usage === undefined && !live.begun)) return undefined
+  if (sent === undefined || (usage === undefined && !live.begun && !withdrawn)) return undefined
   const account = { key, apiKey, model: sent.target.name, at: now() }
   if (usage !== undefined)
     return { ...account, input: usage.input_tokens, output: usage.output_tokens, estimated: false }
   const { text, length } = live.beginning(sample)
-  const output = Math.ceil(((await countTokens(text)) / text.length) * length)
-  const input = await exactSizeOf(sent.context, countTokens)
+  const output = length === 0 ? 0 : Math.ceil(((await countTokens(text)) / text.length) * length)
+  const input = await sizeNear(fragmentsOf(sent.context), countTokens)
   return { ...account, input, output, estimated: true }
+}
+
+/** The tokens of messages, near enough. What is not counted has its bytes for a size. */
+async function sizeNear(fragments: readonly Fragment[], countTokens: CountTokens): Promise<number> {
+  let [known, bytes, tokens, rest] = [0, 0, 0, 0]
+  for (const fragment of fragments) {
+    if (fragment.counted) {
+      known += fragment.tokens
+      continue
+    }
+    const part = Math.min(fragment.tokens, sample - bytes)
+    rest += fragment.tokens - part
+    if (part === 0) continue
+    const text = contentOf(fragment)
+    tokens += await countTokens(text.slice(0, Math.ceil((text.length * part) / fragment.tokens)))
+    bytes += part
+  }
+  return Math.ceil(known + tokens + (rest * tokens) / Math.max(bytes, 1))
 }

@@ -55,13 +55,13 @@ export async function runTurn(
   live.start(now())
   try {
     const served = await answer(deps, claim, live, asked, (now) => (sent = now), abort.signal)
-    charge = await chargeOf(deps, asked, served, live, served.finish.usage)
+    charge = await chargeOf(deps, asked, served, live, served.finish)
     live.end(await commit(deps, claim, live, asked, served, charge))
     return undefined
   } catch (error) {
     if (codeOf(error) === 'internal_error') log.error({ turn: claim.turnId, err: error }, 'a turn failed')
     const record = failed(live, isLost(abort) ? abort.signal.reason : error, now())
-    charge ??= await chargeOf(deps, asked, sent, live)
+    charge ??= await chargeOf(deps, asked, sent, live, { withdrawn: abort.signal.aborted })
     const unkept = isLost(abort) ? undefined : await keptOr(() => store.end(claim, record, charge))
     live.end(record)
     return unkept

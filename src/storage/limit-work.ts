@@ -23,18 +23,20 @@ export function* reserve(turn: NewTurn, conversation: Place): Work<number> {
   const hasBudget = budgets.some((limit) => limit !== undefined)
   if (apiKey === undefined || (turns_at_once === undefined && !hasBudget)) return 0
   yield* lock('SELECT id FROM api_keys WHERE id = ?', apiKey)
-  const open = yield* openTurns(apiKey, conversation.id)
+  const open = yield* openTurns(apiKey)
   if (turns_at_once !== undefined && open.turns >= turns_at_once)
     throw DaehwaError.of('rate_limited', { what: 'messages at once', limit: turns_at_once }).after(1)
   if (!hasBudget) return 0
-  const past = yield* tokensOfLastTurn(key.tenant, conversation)
-  const needed = tokensToReserve(past + turn.input.tokens, turn.settings.max_output_tokens)
+  const { instructions, max_output_tokens: longestAnswer } = turn.settings
+  const lastTurn = yield* tokensOfLastTurn(key.tenant, conversation)
+  const needed = tokensToReserve({ lastTurn, instructions, input: turn.input.tokens, longestAnswer })
   const used = yield* tokensUsed(apiKey, at)
   check(tokens_per_day, used.day + open.tokens, needed, 'This key', 'day', at)
   check(tokens_per_month, used.month + open.tokens, needed, 'This key', 'month', at)
   if (client_tokens_per_day !== undefined) {
+    const held = yield* reservedIn(key.tenant, conversation)
     const ofClient = yield* tokensOfClient(key.tenant, key.client, at)
-    check(client_tokens_per_day, ofClient + open.ofClient, needed, 'Each client of this key', 'day', at)
+    check(client_tokens_per_day, ofClient + held, needed, 'Each client of this key', 'day', at)
   }
   return needed
 }
@@ -54,23 +56,31 @@ function check(
 interface Open {
   readonly turns: number
   readonly tokens: number
-  readonly ofClient: number
 }
 
-function* openTurns(apiKey: string, conversation: string): Work<Open> {
+function* openTurns(apiKey: string): Work<Open> {
   const row = yield* first<Open>(
-    `SELECT count(*) AS turns, CAST(coalesce(sum(reserved), 0) AS BIGINT) AS tokens,
-       CAST(coalesce(sum(CASE WHEN conversation = ? THEN reserved ELSE 0 END), 0) AS BIGINT) AS "ofClient"
+    `SELECT count(*) AS turns, CAST(coalesce(sum(reserved), 0) AS BIGINT) AS tokens
      FROM turns WHERE key_id = ? AND status IN (${before('cancel')})`,
-    ...[conversation, apiKey],
+    apiKey,
   )
-  return row ?? { turns: 0, tokens: 0, ofClient: 0 }
+  return row ?? { turns: 0, tokens: 0 }
 }
 
-/** All that went to the model and came back last time, which goes there again. */
+/** What the turns of a conversation hold, with whichever keys they came. */
+function* reservedIn(tenant: string, { id }: Place): Work<number> {
+  const row = yield* first<{ tokens: number }>(
+    `SELECT CAST(coalesce(sum(reserved), 0) AS BIGINT) AS tokens
+     FROM turns WHERE tenant = ? AND conversation = ? AND status IN (${before('cancel')})`,
+    ...[tenant, id],
+  )
+  return row?.tokens ?? 0
+}
+
+/** All that went to the model and came back last time, which goes there again: as it was told, or else as it was charged. */
 function* tokensOfLastTurn(tenant: string, { id, next_seq }: Place): Work<number> {
-  const row = yield* first<{ tokens: number | null }>(
-    `SELECT t.usage_total AS tokens FROM items i JOIN turns t ON t.tenant = i.tenant AND t.id = i.turn_id
+  const row = yield* first<{ tokens: number }>(
+    `SELECT coalesce(t.usage_total, t.reserved) AS tokens FROM items i JOIN turns t ON t.tenant = i.tenant AND t.id = i.turn_id
      WHERE i.tenant = ? AND i.conversation = ? AND i.seq = ? AND i.position = 0`,
     ...[tenant, id, next_seq - 1],
   )

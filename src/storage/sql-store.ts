@@ -84,7 +84,7 @@ export function sqlStore(database: Database): Store {
     known: (tenant, idempotency, at) => database.read(() => knownTurn(tenant, idempotency, at)),
     addKey: (made, digest) => database.write(() => key.addKey(made, digest)),
     keyByDigest: (digest) => database.read(() => key.keyByDigest(digest)),
-    key: (id) => database.read(() => key.readKey(id)),
+    keysWithIds: (ids) => database.read(() => key.keysWithIds(ids)),
     keys: (tenant) => database.read(() => key.keys(tenant)),
     limitKey: (id, change) => database.write(() => key.limitKey(id, change)),
     revokeKey: (id, at) => database.write(() => key.revokeKey(id, at)),

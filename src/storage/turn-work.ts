@@ -87,11 +87,11 @@ export function* commit(
   yield* run(
     `UPDATE turns SET status = ?, seq = ?, served_model = ?, pieces = ?, incomplete = ?, usage_input = ?,
        usage_output = ?, usage_total = ?, ended_at = ?, input = NULL, instructions = NULL,
-       settings = NULL, output = NULL, reasoning = NULL, charged = 1
+       settings = NULL, output = NULL, reasoning = NULL, reserved = ?, charged = 1
      WHERE tenant = ? AND id = ?`,
     ...[turn.status, seq, turn.model, turn.pieces.join(','), incomplete],
     ...[usage?.input_tokens ?? null, usage?.output_tokens ?? null, usage?.total_tokens ?? null, at],
-    ...[tenant, turnId],
+    ...[charged === undefined ? 0 : charged.input + charged.output, tenant, turnId],
   )
   if (charged !== undefined) yield* charge(charged)
   return true

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { Client } from 'pg'
 import { describe, expect, it } from 'vitest'
 import { clientOf } from '../support/client.ts'
 import { readEvents } from '../support/events.ts'
@@ -105,6 +106,52 @@ describe('promise 34: a key', () => {
     expect(performance.now() - begin).toBeLessThan(5_000)
   })
 
+  it('is looked at no more once all who came with it are gone, also those who hung up before it was found', async () => {
+    const { servers, database } = await startCluster(postgres, 1, { DAEHWA_API_KEY: operatorKey })
+    const [one] = servers as [RunningServer]
+    const { key } = await newKey(one, { tenant: 'acme' })
+    const pg = new Client(database)
+    await pg.connect()
+    await pg.query('BEGIN; LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE')
+    const hangUp = new AbortController()
+    const headers = { authorization: `Bearer ${key}` }
+    const asked = Array.from({ length: 20 }, () =>
+      fetch(`${one.url}/models`, { headers, signal: hangUp.signal }).catch((error: Error) => error.name),
+    )
+    await wait(500)
+    hangUp.abort()
+    expect(new Set(await Promise.all(asked))).toEqual(new Set(['AbortError']))
+    await wait(300)
+    await pg.query('COMMIT')
+    const looks = async (): Promise<number> => {
+      const sql = "SELECT idx_scan + seq_scan AS looks FROM pg_stat_user_tables WHERE relname = 'api_keys'"
+      return Number((await pg.query<{ looks: string }>(sql)).rows[0]?.looks)
+    }
+    await wait(3_000) // the server tells its statistics a moment later
+    const before = await looks()
+    expect(before).toBeGreaterThan(0)
+    await wait(5_000)
+    expect(await looks()).toBe(before)
+    await pg.end()
+  })
+
+  it('is looked at together with all the others that are open', async () => {
+    const running = await server()
+    const made = await Promise.all(Array.from({ length: 120 }, () => newKey(running, { tenant: 'acme' })))
+    running.upstream.faultAt = () => ({ stallAfter: 2 })
+    const open = made.map(({ key }, n) =>
+      as(running.url, key)
+        .query(`client ${n}`, 'hi')
+        .catch(() => 'closed'),
+    )
+    await running.upstream.arrived(120)
+    for (const { id } of made.slice(1)) await running.operator.send('DELETE', `/admin/keys/${id}`)
+    const begin = performance.now()
+    expect(await Promise.all(open.slice(1))).toEqual(Array(119).fill('closed'))
+    expect(performance.now() - begin).toBeLessThan(5_000)
+    expect(await Promise.race([open[0], wait(3_000, 'open')])).toBe('open')
+  })
+
   it('expires, also for what is open', async () => {
     const running = await server()
     const expires_at = new Date(Date.now() + 1_500).toISOString()
@@ -140,6 +187,20 @@ describe('promise 33: the tenant comes from the key', () => {
     const [ofA, ofB] = [await keyed(keyA), await keyed(keyB)]
     expect([ofA.status, ofB.status]).toEqual([200, 200])
     expect(ofA.body.turn_id).not.toBe(ofB.body.turn_id)
+  })
+
+  it('the idempotency keys of one client are its own', async () => {
+    const running = await server()
+    const send = async (client_name: string) => {
+      const { key } = await newKey(running, { tenant: 'acme', client_name })
+      const headers = { authorization: `Bearer ${key}`, 'idempotency-key': 'order-1' }
+      return () => clientOf(running.url, headers).query(client_name, 'hi')
+    }
+    const [minsu, jisu] = [await send('민수'), await send('지수')]
+    const [first, other, again] = [await minsu(), await jisu(), await minsu()]
+    expect([first.status, other.status, again.status]).toEqual([200, 200, 200])
+    expect(other.body.turn_id).not.toBe(first.body.turn_id)
+    expect([again.text, again.headers.get('idempotency-replayed')]).toEqual([first.text, 'true'])
   })
 
   it('a key that is one client’s touches that one alone', async () => {
@@ -238,6 +299,7 @@ describe('daehwa keys', () => {
     [['create'], 'tenant'],
     [['create', '--tenant', 'Acme Inc'], "'tenant' must have"],
     [['create', '--tenant', 'acme', '--expires', 'soon'], "'expires_at' must be a time"],
+    [['create', '--tenant', 'acme', '--expires', '2030-01-31T12:00:00'], "'expires_at' must be a time"],
     [['create', '--tenant', 'acme', '--expires', '2020-01-01T00:00:00Z'], 'expired already'],
     [['revoke', 'daehwa_secret'], 'is no id of a key'],
     [['revoke', 'key_none'], 'There is no such key.'],

@@ -10,7 +10,7 @@ import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
 const operatorKey = 'operator-key-0123456789'
 const postgres = postgresForTests()
 const as = (url: string, key: string) => clientOf(url, { authorization: `Bearer ${key}` })
-const env = { DAEHWA_API_KEY: operatorKey }
+const env = { DAEHWA_API_KEY: operatorKey, DAEHWA_CONTEXT_WINDOW: '1000000' }
 const day = 24 * 60 * 60
 
 async function onSqlite() {
@@ -137,6 +137,43 @@ describe.each([
     await as(urls[1], key).clear('민수')
     await as(urls[1], key).clear('민수')
     await expect.poll(async () => total(await usageOf(urls[1], key)), { timeout: 5_000 }).toBeGreaterThan(3)
+  })
+
+  it('charge a message that is cancelled before its first word what had gone to the model', async () => {
+    const { urls, upstream } = await start()
+    const { key } = await newKey(urls[0], {})
+    upstream.faults.push({ delay: 10_000 })
+    const turn = await as(urls[0], key).query('민수', 'word '.repeat(5_000), { background: true })
+    await upstream.arrived(1)
+    await as(urls[1], key).send('POST', `/turns/${turn.body.id}/cancel`)
+    await expect.poll(async () => (await usageOf(urls[1], key)).length, { timeout: 5_000 }).toBe(1)
+    const [row] = await usageOf(urls[1], key)
+    expect(row).toMatchObject({ turns: 1, estimated_turns: 1, output_tokens: 0 })
+    expect(row.input_tokens).toBeGreaterThan(4_500)
+    expect(row.input_tokens).toBeLessThan(5_500)
+  })
+
+  it('reserve what instructions take, and what an earlier message took of which the upstream said nothing', async () => {
+    const { urls, upstream } = await start()
+    const { key } = await newKey(urls[0], { tokens_per_day: 20_000 })
+    const instructions = 'word '.repeat(20_000)
+    const refused = await as(urls[0], key).query('민수', 'hi', { instructions })
+    expect(refused).toMatchObject({ status: 429, body: { code: 'quota_exceeded' } })
+    const { key: free } = await newKey(urls[0], {})
+    upstream.faults.push({ usage: null })
+    expect((await as(urls[0], free).query('지수', 'word '.repeat(25_000))).status).toBe(200)
+    expect((await as(urls[1], key).query('지수', 'hi')).body.code).toBe('quota_exceeded')
+    expect((await as(urls[1], key).query('새 이름', 'hi')).status).toBe(200)
+  })
+
+  it('of a client count what its messages hold, whichever keys they came with', async () => {
+    const { urls, upstream } = await start()
+    const made = [1, 2].map(() => newKey(urls[0], { client_tokens_per_day: 3_000 }))
+    const keys = (await Promise.all(made)).map(({ key }) => key)
+    upstream.faultAt = () => ({ stallAfter: 2 })
+    const ask = { background: true, max_output_tokens: 2_000 }
+    const replies = await Promise.all(keys.map((key, n) => as(urls[n] ?? '', key).query('민수', 'hi', ask)))
+    expect(replies.map(({ status }) => status).sort()).toEqual([202, 429])
   })
 
   it('are counted by every message that is answered, once', async () => {

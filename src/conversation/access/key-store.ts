@@ -18,7 +18,8 @@ export interface KeyStore {
   addKey(key: ApiKey, digest: string): Promise<void>
   /** By the SHA-256 of its secret, in hexadecimal digits. */
   keyByDigest(digest: string): Promise<ApiKey | undefined>
-  key(id: string): Promise<ApiKey | undefined>
+  /** Those of some that are there, in no order. */
+  keysWithIds(ids: readonly string[]): Promise<ApiKey[]>
   /** The newest first; those of one tenant, or all. */
   keys(tenant: string | undefined): Promise<ApiKey[]>
   /** Changes its limits; undefined when there is none. */

@@ -81,8 +81,9 @@ export class Keys {
 
   /** Those of some keys that may be used no more. */
   async unusable(ids: readonly string[]): Promise<string[]> {
-    const looked = await Promise.all(ids.map(async (id) => ({ id, key: await this.#store.key(id) })))
-    return looked.filter(({ key }) => key === undefined || !this.#isUsable(key)).map(({ id }) => id)
+    const usable = (await this.#store.keysWithIds(ids)).filter((key) => this.#isUsable(key))
+    const known = new Set(usable.map(({ id }) => id))
+    return ids.filter((id) => !known.has(id))
   }
 
   /** Whether any key may be used now. */

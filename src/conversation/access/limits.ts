@@ -34,6 +34,15 @@ export const nameOfDay = (day: number): string => new Date(day * dayLength).toIS
 /** How long an answer is taken to be whose length nothing limits, in tokens. */
 const usualAnswer = 1_000
 
-/** What a turn may use, before it is known: what it says itself, and an answer as long as it may be. */
-export const tokensToReserve = (input: number, longestAnswer: number | undefined): number =>
-  input + (longestAnswer ?? usualAnswer)
+/** What goes with a turn, and how long its answer may be, in tokens. */
+interface Expected {
+  /** All that went the last time and came back, its instructions among it. */
+  readonly lastTurn: number
+  readonly instructions: string | undefined
+  readonly input: number
+  readonly longestAnswer: number | undefined
+}
+
+/** What a turn may use, before it is known. No text has more tokens than bytes. */
+export const tokensToReserve = ({ lastTurn, instructions = '', input, longestAnswer }: Expected): number =>
+  Math.max(lastTurn, Buffer.byteLength(instructions)) + input + (longestAnswer ?? usualAnswer)

@@ -100,17 +100,13 @@ export function messagesOf({ instructions, pinned, summary, past, input }: Conte
 export const mended = ({ json }: Fragment): string =>
   json === '{"role":"assistant","content":""}' ? '{"role":"assistant","content":"(no answer)"}' : json
 
+/** All that a context sends. */
+export const fragmentsOf = (context: Context): Fragment[] => [...partsOf(context), ...context.past]
+
 /** The tokens of a context as far as they are known, and whether all of them are counted. */
 export function sizeOf(context: Context): { tokens: number; counted: boolean } {
-  const all = [...partsOf(context), ...context.past]
+  const all = fragmentsOf(context)
   return { tokens: tokensOf(all), counted: all.every(({ counted }) => counted) }
-}
-
-/** The tokens of a context, all of them counted. */
-export async function exactSizeOf(context: Context, countTokens: CountTokens): Promise<number> {
-  let tokens = 0
-  for (const part of [...partsOf(context), ...context.past]) tokens += (await exact(part, countTokens)).tokens
-  return tokens
 }
 
 type Parts = Pick<Context, 'instructions' | 'pinned' | 'summary' | 'input'>

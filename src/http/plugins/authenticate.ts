@@ -57,6 +57,7 @@ const isForwarded = ({ headers }: FastifyRequest): boolean =>
   headers['x-forwarded-for'] !== undefined || headers.forwarded !== undefined
 
 function remember(connected: Map<string, Set<ServerResponse>>, key: string, response: ServerResponse): void {
+  if (response.destroyed) return // they hung up while their key was looked for
   const all = connected.get(key) ?? new Set()
   connected.set(key, all.add(response))
   response.once('close', () => {

@@ -45,8 +45,11 @@ function merged(limits: KeyLimits, patch: LimitsPatch): KeyLimits {
   return Object.fromEntries(all.filter(([, value]) => value !== null && value !== undefined))
 }
 
+/** With its zone: without one it would be a time of the machine that the server runs on. */
+const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/i
+
 function timeOf(text: string): number {
-  const at = /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(text) ? Date.parse(text) : Number.NaN
+  const at = rfc3339.test(text) ? Date.parse(text) : Number.NaN
   if (Number.isFinite(at)) return at
   throw invalid("'expires_at' must be a time as in RFC 3339: 2030-01-31T12:00:00Z")
 }

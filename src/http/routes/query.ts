@@ -22,7 +22,8 @@ export function queryRoute(app: App, { turns, encode }: { turns: Turns; encode: 
     async ({ caller, body, headers, span }, reply) => {
       const { input, multitask_strategy: strategy } = body
       const key = clientOf(caller, body.client_name)
-      const idempotency = idempotencyOf(headers['idempotency-key'], { ...body, client_name: key.client })
+      const said = { ...body, client_name: key.client }
+      const idempotency = idempotencyOf(headers['idempotency-key'], caller.client, said)
       const settings = Object.fromEntries(settingNames.map((name) => [name, body[name]]))
       const asked = { key, input, settings, strategy, idempotency, caller, of: span }
       const { turn, replayed } = await turns.begin(asked)
@@ -68,10 +69,11 @@ function answerOf(record: TurnRecord) {
   return { response: text, turn_id: id, model, ...(usage && { usage }), ...(incomplete && { incomplete }) }
 }
 
-function idempotencyOf(key: string | undefined, body: object) {
+/** Keys of one client are its own: whoever may touch that one alone neither meets nor takes away those of others. */
+function idempotencyOf(key: string | undefined, client: string | undefined, body: object) {
   if (key === undefined) return undefined
   return {
-    key,
+    key: client === undefined ? key : `${client}\n${key}`,
     fingerprint: createHash('sha256')
       .update(`POST /query ${canonicalJson(body)}`)
       .digest('hex'),

@@ -4,6 +4,7 @@ import type { Dialect } from '../dialects.ts'
  * What keys may use, and what was used. Days are those of UTC, since 1970-01-01.
  *
  * - A turn that has not ended holds `reserved` tokens of the budgets of its key; when it ends it holds none, whatever ended it.
+ *   In one that was answered `reserved` says from then on what it was charged: the next one needs as much at least.
  * - `usage` is the ledger. Its rows are those of one client each, so that turns of different conversations write different
  *   ones; `key_days` has the sums that budgets are compared with.
  */
