@@ -141,7 +141,7 @@ async function run(config: Config): Promise<void> {
 async function requireKey({ host, apiKey, keyless }: Config, keys: Keys): Promise<void> {
   if (keyless || apiKey !== undefined || (await keys.exist())) return
   throw new ConfigError(
-    `HOST=${host} can be reached from other machines, and there is no key. Set DAEHWA_API_KEY (openssl rand -hex 32 makes one), type "npm run -s daehwa -- keys create --tenant default", or leave HOST out`,
+    `HOST=${host} can be reached from other machines, and there is no key. Set DAEHWA_API_KEY (openssl rand -hex 32 makes one), or leave HOST out`,
   )
 }
 
@@ -179,6 +179,8 @@ function explain(error: unknown): string {
       return `another program listens on port ${'port' in error ? error.port : ''} already. Stop it, or set PORT to another number`
     if (error.code === 'EACCES')
       return 'this user may not listen on this port. Set PORT to a number above 1023'
+    if (error.code === 'ENOTFOUND')
+      return 'HOST is no address of this machine. Set it to one, such as 127.0.0.1 or 0.0.0.0'
     if (error.code === 'EADDRNOTAVAIL') return 'this machine has no such address. Set HOST to one that it has'
   }
   return error instanceof Error ? (error.stack ?? error.message) : String(error)

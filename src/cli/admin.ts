@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify from 'fastify'
@@ -12,7 +13,9 @@ import { keyRoutes } from '../http/routes/keys.ts'
 import { usageRoutes } from '../http/routes/usage.ts'
 import { archiveType } from '../http/schemas/archive.ts'
 import { validatorCompiler } from '../http/validation.ts'
+import { OpenError } from '../storage/database.ts'
 import { openStorage } from '../storage/open-storage.ts'
+import { pathIn } from '../storage/sqlite-file.ts'
 
 /** Asks for something that the operator may do, and answers what came of it. @throws AdminError */
 export type Ask = (
@@ -55,11 +58,22 @@ export async function asOperator<T>(work: (ask: Ask, download: Download) => Prom
 
 /** The address of the server that the settings name, or of the one on this machine, if one runs here. @throws AdminError */
 export async function runningServer(config: Config): Promise<string | undefined> {
-  const base = config.url ?? `http://127.0.0.1:${config.port}`
+  const base = addressOf(config)
   if (await answers(base)) return base
-  if (config.url === undefined) return undefined
-  throw new AdminError(`no Daehwa answers at ${base}. Start it, or correct DAEHWA_URL`)
+  if (config.url !== undefined)
+    throw new AdminError(`no Daehwa answers at ${base}. Start it, or correct DAEHWA_URL`)
+  const { databaseUrl, dataDir } = config
+  if (databaseUrl === undefined && !existsSync(pathIn(dataDir)))
+    throw new AdminError(
+      `no Daehwa answers at ${base}, and there is no data in ${dataDir}. Start it, or set PORT or DAEHWA_URL to where it is, or DATA_DIR to its data (daehwa migrate makes a new one)`,
+    )
+  process.stderr.write(
+    `No Daehwa answers at ${base}: this is about the ${databaseUrl === undefined ? `data in ${dataDir}` : 'database in DATABASE_URL'}\n`,
+  )
+  return undefined
 }
+
+const addressOf = ({ url, port }: Config): string => url ?? `http://127.0.0.1:${port}`
 
 /** Asks a running server for what comes in pieces. @throws AdminError */
 export async function download(base: string, { apiKey }: Config, path: string): Promise<Pieces> {
@@ -112,7 +126,12 @@ const typeOf = (body: object | Pieces | undefined): Record<string, string> =>
 
 async function onData<T>(config: Config, work: (ask: Ask, download: Download) => Promise<T>): Promise<T> {
   const { databaseUrl: url, dataDir: dir, durability } = config
-  await using storage = await openStorage({ url, dir, durability, now: Date.now() })
+  await using storage = await openStorage({ url, dir, durability, now: Date.now() }).catch((error) => {
+    if (!(error instanceof OpenError) || !error.inUse) throw error
+    throw new AdminError(
+      `a server uses the data in ${dir}, and none answers at ${addressOf(config)}. Set PORT or DAEHWA_URL to where it is`,
+    )
+  })
   const app = Fastify().withTypeProvider<TypeBoxTypeProvider>()
   app.setErrorHandler(handleError)
   app.setValidatorCompiler(validatorCompiler())

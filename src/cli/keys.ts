@@ -127,6 +127,10 @@ const units = { h: 60 * 60 * 1000, d: 24 * 60 * 60 * 1000 } as const
 
 function timeOf(text: string): string {
   const [, count, unit] = /^(\d{1,6})([hd])$/.exec(text) ?? []
+  if (count === undefined && !/^\d{4}-\d\d-\d\dT/.test(text))
+    throw new AdminError(
+      '--expires must be so many hours or days (12h, 90d), or a time (2030-01-31T12:00:00Z)',
+    )
   if (count === undefined) return text // the server says what is wrong with it
   return new Date(Date.now() + Number(count) * units[unit as keyof typeof units]).toISOString()
 }

@@ -1,6 +1,7 @@
-import { type CommandDef, defineCommand, runCommand, showUsage } from 'citty'
+import { defineCommand, runCommand, showUsage } from 'citty'
 import packageJson from '../../package.json' with { type: 'json' }
 import { backup } from './backup.ts'
+import { checkArgs, commandOf } from './check-args.ts'
 import { copy } from './copy.ts'
 import { exportClients } from './export.ts'
 import { importClients } from './import.ts'
@@ -26,18 +27,22 @@ const daehwa = defineCommand({
 
 const rawArgs = process.argv.slice(2)
 try {
-  if (rawArgs.some((arg) => arg === '--help' || arg === '-h')) await showUsage(commandOf(daehwa, rawArgs))
-  else await runCommand(daehwa, { rawArgs })
-  process.exit(0)
+  if (rawArgs.some((arg) => arg === '--help' || arg === '-h'))
+    await showUsage(commandOf(daehwa, rawArgs).command)
+  else if (rawArgs[0] === '--version') process.stdout.write(`${packageJson.version}\n`)
+  else {
+    checkArgs(daehwa, rawArgs)
+    await runCommand(daehwa, { rawArgs })
+  }
+  await leave(0)
 } catch (error) {
   process.stderr.write(`daehwa: ${error instanceof Error ? error.message : String(error)}\n`)
-  process.exit(1)
+  await leave(1)
 }
 
-/** The command that the words name, as far as they name one. */
-// biome-ignore lint/suspicious/noExplicitAny: every command has arguments of its own type, and citty knows no common one
-function commandOf(command: CommandDef<any>, [name = '', ...rest]: readonly string[]): CommandDef<any> {
-  // biome-ignore lint/suspicious/noExplicitAny: as above
-  const named = (command.subCommands as Record<string, CommandDef<any>> | undefined)?.[name]
-  return named === undefined ? command : commandOf(named, rest)
+/** Ends the process when all that it has said is with whoever reads it: a pipe may still hold some back. */
+async function leave(code: number): Promise<never> {
+  for (const stream of [process.stdout, process.stderr])
+    await new Promise<void>((resolve) => stream.write('', () => resolve()))
+  process.exit(code)
 }

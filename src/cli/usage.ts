@@ -25,7 +25,7 @@ export const usage = defineCommand({
     to: { type: 'string', description: 'the last day; without it today' },
     by: {
       type: 'string',
-      description: 'some of day, tenant, client_name, key, with commas between',
+      description: 'some of day, tenant, client_name, key, model, with commas between',
       default: 'tenant',
     },
   },

@@ -21,9 +21,9 @@ const wording = {
     'This server is not known by the Host of this request. Ask for it by a name that it has, such as localhost on its own machine, or its operator adds the name to DAEHWA_ALLOWED_HOSTS.',
   not_found: (d: { what: string }) => `There is no ${d.what}.`,
   rate_limited: (d: { what: string; limit: number }) =>
-    `This key may have ${d.limit} ${d.what}, and has them already. Try again later, or ask the operator for a higher limit.`,
-  quota_exceeded: (d: { whose: string; limit: number; span: string; used: number }) =>
-    `${d.whose} may use ${d.limit} tokens a ${d.span}. ${d.used} are used or reserved, and this message may need more than is left. Send a shorter one or a lower max_output_tokens, or wait for the next ${d.span}.`,
+    `This key has reached its limit of ${d.what}, which is ${d.limit}. Try again later, or ask the operator for a higher one.`,
+  quota_exceeded: (d: { whose: string; limit: number; span: string; used: number; needed: number }) =>
+    `${d.whose} may use ${d.limit} tokens a ${d.span}. ${d.used} are used or reserved, and this message may need ${d.needed}, its answer among it. Send a shorter one or a lower max_output_tokens, or wait for the next ${d.span}.`,
   conversation_busy: (d: { waiting: number }) =>
     d.waiting === 0
       ? 'Another message of this conversation is being answered. Try again when that is done.'

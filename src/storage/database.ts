@@ -51,6 +51,13 @@ export type Told = Pick<Observer, 'committed'> | undefined
 /** The database cannot be opened; the message is one line for the operator. */
 export class OpenError extends Error {
   override readonly name = 'OpenError'
+  /** Whether another process has it. */
+  readonly inUse: boolean
+
+  constructor(message: string, { inUse = false, ...options }: ErrorOptions & { inUse?: boolean } = {}) {
+    super(message, options)
+    this.inUse = inUse
+  }
 }
 
 /** All rows of a query. `Row` is what the statement selects: its author's word. */

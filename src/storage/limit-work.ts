@@ -36,7 +36,7 @@ export function* reserve(turn: NewTurn, conversation: Place): Work<number> {
   if (client_tokens_per_day !== undefined) {
     const held = yield* reservedIn(key.tenant, conversation)
     const ofClient = yield* tokensOfClient(key.tenant, key.client, at)
-    check(client_tokens_per_day, ofClient + held, needed, 'Each client of this key', 'day', at)
+    check(client_tokens_per_day, ofClient + held, needed, 'A client that uses this key', 'day', at)
   }
   return needed
 }
@@ -50,7 +50,7 @@ function check(
   at: number,
 ): void {
   if (limit === undefined || used + needed <= limit) return
-  throw DaehwaError.of('quota_exceeded', { whose, limit, span, used }).after(untilNext[span](at))
+  throw DaehwaError.of('quota_exceeded', { whose, limit, span, used, needed }).after(untilNext[span](at))
 }
 
 interface Open {

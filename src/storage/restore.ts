@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs'
-import { chmod, copyFile, open, rename } from 'node:fs/promises'
+import { chmod, chown, copyFile, open, rename } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { newestVersion } from './migrations/migrate.ts'
@@ -46,6 +46,8 @@ export async function restoreBackup(file: string, dir: string, replaces: boolean
     const path = temporaryIn(dir)
     await copyFile(file, path)
     await chmod(path, 0o600)
+    const { uid, gid } = statSync(dir)
+    if (process.getuid?.() === 0) await chown(path, uid, gid) // root restores for the server's own user
     await sync(path)
     db.exec('PRAGMA journal_mode = delete') // the old write-ahead log would be taken for that of the new database
     await rename(path, pathIn(dir))

@@ -32,11 +32,12 @@ export function openFile(dir: string): DatabaseSync {
     if (sqliteCode(error) === sqlite.busy) {
       throw new OpenError(
         `another process uses the data in ${dir}. Stop it, or set DATA_DIR to another folder`,
+        { inUse: true },
       )
     }
     const reason = error instanceof Error ? error.message : String(error)
     throw new OpenError(
-      `the data in ${dir} cannot be opened (${reason}). Check the folder, or set DATA_DIR to another`,
+      `the data in ${dir} cannot be opened (${reason}). Check the folder and whose its files are, or set DATA_DIR to another`,
     )
   }
 }

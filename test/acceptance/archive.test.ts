@@ -395,15 +395,16 @@ it.each(databases)(
     const again = await runCommand(['import', file], { DAEHWA_URL: into.url, ...key })
     expect([again.code, again.out]).toEqual([1, 'default, y: 0 messages\n'])
     expect(again.err).toContain('3 of the clients were not imported, all others were')
-    const dir = temporaryDir()
+    const [dir, other] = [temporaryDir(), temporaryDir()]
+    for (const empty of [dir, other]) await runCommand(['migrate'], { DATA_DIR: empty })
     const elsewhere = await runCommand(['import', file, '--tenant', 'c'], { DATA_DIR: dir, ...key })
     expect([elsewhere.code, elsewhere.out]).toEqual([1, expect.stringContaining('c, x: 1400 messages')])
     const half = join(temporaryDir(), 'half.jsonl')
     writeFileSync(half, online.out.slice(0, -40_000))
-    const cut = await runCommand(['import', half], { DATA_DIR: temporaryDir(), ...key })
+    const cut = await runCommand(['import', half], { DATA_DIR: other, ...key })
     expect([cut.code, cut.err]).toEqual([
       1,
-      expect.stringMatching(/^daehwa: client 1 of the file: Line \d+: The line is not/),
+      expect.stringMatching(/^daehwa: client 1 of the file: Line \d+: The line is not/m),
     ])
   },
   60_000,

@@ -1,5 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chownSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -12,6 +20,7 @@ import { checkHistory, type HistoryMessage, type Operation } from '../support/hi
 import { runCommand } from '../support/run-command.ts'
 import { postgresForTests } from '../support/start-postgres.ts'
 import { startServer, temporaryDir } from '../support/start-server.ts'
+import { needsTool } from '../support/tools.ts'
 import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
 
 const postgres = postgresForTests()
@@ -173,6 +182,19 @@ it('promise 5: a restore stops before a server that runs, and before data that n
   expect((await saidIn(dataDir))[0]).toBe('old')
   expect((await saidIn(dataDir)).length).toBe(2)
 }, 60_000)
+
+it('promise 5: what root restores belongs to whom the folder belongs', async () => {
+  needsTool('chown', () => process.getuid?.() === 0 || 'only root can give files to others')
+  const [dataDir, restored] = [temporaryDir(), temporaryDir()]
+  const file = join(temporaryDir(), 'backup.db')
+  expect((await runCommand(['migrate'], { DATA_DIR: dataDir })).code).toBe(0)
+  expect((await runCommand(['backup', file], { DATA_DIR: dataDir })).code).toBe(0)
+  chownSync(restored, 65_534, 65_534)
+  const { code, err } = await runCommand(['restore', file], { DATA_DIR: restored })
+  expect(code, err).toBe(0)
+  const { uid, gid, mode } = statSync(join(restored, 'daehwa.db'))
+  expect([uid, gid, mode & 0o777]).toEqual([65_534, 65_534, 0o600])
+})
 
 it('promise 5: a backup that breaks off leaves no file', async () => {
   const cut = createServer((request, reply) => {

@@ -7,6 +7,7 @@ import { Client } from 'pg'
 import { describe, expect, it } from 'vitest'
 import { clientOf } from '../support/client.ts'
 import { readEvents } from '../support/events.ts'
+import { runCommand } from '../support/run-command.ts'
 import { startCluster } from '../support/start-cluster.ts'
 import { postgresForTests } from '../support/start-postgres.ts'
 import { type RunningServer, startServer, temporaryDir } from '../support/start-server.ts'
@@ -29,6 +30,13 @@ async function newKey({ url }: { url: string }, wish: object): Promise<{ id: str
   const made = await as(url, operatorKey).send('POST', '/admin/keys', wish)
   expect(made.status, made.text).toBe(201)
   return made.body
+}
+
+/** A folder with a database in which nothing is yet. */
+async function emptyData(): Promise<string> {
+  const dir = temporaryDir()
+  expect((await runCommand(['migrate'], { DATA_DIR: dir })).code).toBe(0)
+  return dir
 }
 
 /** Runs `daehwa keys …`. */
@@ -256,7 +264,7 @@ describe('without a key', () => {
   })
 
   it('a key of a tenant is enough to listen to others', async () => {
-    const dataDir = temporaryDir()
+    const dataDir = await emptyData()
     const made = await keys(['create', '--tenant', 'acme'], { DATA_DIR: dataDir })
     const started = await startServer({ dataDir, env: { HOST: '::ffff:127.0.0.1' } })
     const url = `http://127.0.0.1:${new URL(started.url).port}`
@@ -285,7 +293,7 @@ describe('daehwa keys', () => {
   })
 
   it('opens the data itself where no server runs', async () => {
-    const dataDir = temporaryDir()
+    const dataDir = await emptyData()
     const env = { DATA_DIR: dataDir, PORT: '1' }
     const made = await keys(['create', '--tenant', 'acme'], env)
     expect(made.code, made.err).toBe(0)
@@ -298,13 +306,13 @@ describe('daehwa keys', () => {
   it.each([
     [['create'], 'tenant'],
     [['create', '--tenant', 'Acme Inc'], "'tenant' must have"],
-    [['create', '--tenant', 'acme', '--expires', 'soon'], "'expires_at' must be a time"],
+    [['create', '--tenant', 'acme', '--expires', 'soon'], '--expires must be so many hours or days'],
     [['create', '--tenant', 'acme', '--expires', '2030-01-31T12:00:00'], "'expires_at' must be a time"],
     [['create', '--tenant', 'acme', '--expires', '2020-01-01T00:00:00Z'], 'expired already'],
     [['revoke', 'daehwa_secret'], 'is no id of a key'],
     [['revoke', 'key_none'], 'There is no such key.'],
   ])('says in a line what is wrong with %j', async (args, words) => {
-    const { code, err } = await keys(args, { DATA_DIR: temporaryDir(), PORT: '1' })
+    const { code, err } = await keys(args, { DATA_DIR: await emptyData(), PORT: '1' })
     expect([code, err]).toEqual([1, expect.stringContaining(words)])
     expect(err).not.toContain('    at ')
   })

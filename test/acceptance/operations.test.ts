@@ -52,7 +52,7 @@ describe('the key', () => {
     const { code, output } = await runToEnd({ env: { HOST: '0.0.0.0' } })
     expect(code).toBe(1)
     expect(output).toMatch(
-      /^daehwa: HOST=0\.0\.0\.0 can be reached .+ Set DAEHWA_API_KEY \(.+\), type "npm run -s daehwa -- keys create .+", or leave HOST out\n$/,
+      /^daehwa: HOST=0\.0\.0\.0 can be reached .+ Set DAEHWA_API_KEY \(.+\), or leave HOST out\n$/,
     )
   })
 })

@@ -104,6 +104,7 @@ it('a summary is charged to its client, as no turn and on no key', async () => {
 it.each([
   ['from=2026-02-30', "'from' must be a day: 2026-01-31"],
   ['to=yesterday', "'to' must be a day: 2026-01-31"],
+  ['from=2026-02-01&to=2026-01-01', "'from' must be no later than 'to'."],
   ['by=week', "'by' must be some of day, tenant, client_name, key, model, with commas between."],
 ])('says what is wrong with ?%s', async (query, sentence) => {
   const { url } = await startServer()
@@ -127,7 +128,7 @@ it('daehwa usage shows the same as a table, of the running server and of its dat
   const none = await daehwa(['usage', '--from', '2020-01-01', '--to', '2020-01-31'], { ...env, PORT: port })
   expect(none).toMatchObject({ code: 0, out: 'Nothing was used.\n' })
   const wrong = await daehwa(['usage', '--by', 'week'], { ...env, PORT: port })
-  expect(wrong).toMatchObject({ code: 1, err: expect.stringMatching(/^daehwa: 'by' must be some of/) })
+  expect(wrong).toMatchObject({ code: 1, err: expect.stringMatching(/^daehwa: 'by' must be some of/m) })
 })
 
 it('daehwa keys sets limits and takes them away', async () => {

@@ -29,6 +29,7 @@ export function usageRoutes(app: App, { store, models, now }: UsageDeps): void {
     const at = now()
     const from = query.from === undefined ? firstDayOfMonth(at) : dayNamed('from', query.from)
     const to = query.to === undefined ? dayOf(at) : dayNamed('to', query.to)
+    if (from > to) throw invalid("'from' must be no later than 'to'.")
     const rows = await store.usage({ tenant, client, from, to, by: groupsOf(query.by), limit: mostRows + 1 })
     if (rows.length > mostRows)
       throw invalid(
