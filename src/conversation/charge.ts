@@ -21,7 +21,7 @@ export interface Charge {
   readonly at: number
 }
 
-/** The model that was asked last, and what it was sent. */
+/** The model that was asked last and has not refused, and what it was sent. */
 export interface Sent {
   readonly target: Target
   readonly context: Context
@@ -39,17 +39,17 @@ interface Account {
 const sample = 8 * 1024
 
 /**
- * What a turn is charged: what the upstream says, or else what we count of what went there and what came back. What an upstream
- * refuses costs nothing: where no word came it is undefined, unless it was not waited for (`withdrawn`).
+ * What a turn is charged: what the upstream says, or else what we count of what went there and what came back, if only since it
+ * was not waited for. Undefined where nothing was sent that an upstream took: what it refuses costs nothing.
  */
 export async function chargeOf(
   { countTokens, now }: { countTokens: CountTokens; now: Now },
   { key, apiKey }: Account,
   sent: Sent | undefined,
   live: LiveTurn,
-  { usage, withdrawn = false }: { usage?: Usage | undefined; withdrawn?: boolean },
+  usage?: Usage,
 ): Promise<Charge | undefined> {
-  if (sent === undefined || (usage === undefined && !live.begun && !withdrawn)) return undefined
+  if (sent === undefined) return undefined
   const account = { key, apiKey, model: sent.target.name, at: now() }
   if (usage !== undefined)
     return { ...account, input: usage.input_tokens, output: usage.output_tokens, estimated: false }

@@ -9,6 +9,8 @@ export interface ModelRequest {
   readonly settings?: Generation | undefined
   /** What it is asked for. */
   readonly of?: Span | undefined
+  /** Told that it is on its way, and that nothing came of it: it was refused, or nobody answered. */
+  readonly underway?: ((is: boolean) => void) | undefined
 }
 
 export type ModelEvent =

@@ -55,13 +55,13 @@ export async function runTurn(
   live.start(now())
   try {
     const served = await answer(deps, claim, live, asked, (now) => (sent = now), abort.signal)
-    charge = await chargeOf(deps, asked, served, live, served.finish)
+    charge = await chargeOf(deps, asked, served, live, served.finish.usage)
     live.end(await commit(deps, claim, live, asked, served, charge))
     return undefined
   } catch (error) {
     if (codeOf(error) === 'internal_error') log.error({ turn: claim.turnId, err: error }, 'a turn failed')
     const record = failed(live, isLost(abort) ? abort.signal.reason : error, now())
-    charge ??= await chargeOf(deps, asked, sent, live, { withdrawn: abort.signal.aborted })
+    charge ??= await chargeOf(deps, asked, sent, live)
     const unkept = isLost(abort) ? undefined : await keptOr(() => store.end(claim, record, charge))
     live.end(record)
     return unkept
@@ -140,7 +140,7 @@ async function answer(
   claim: Claim,
   live: LiveTurn,
   asked: Asked,
-  sends: (now: Sent) => void,
+  sends: (now: Sent | undefined) => void,
   signal: AbortSignal,
 ): Promise<Served> {
   const chain = deps.models.targets(asked.model, asked.settings.fallback)
@@ -149,11 +149,12 @@ async function answer(
     for (let shrinks = 0, cap: number | undefined; ; shrinks++) {
       const context = await contextFor(deps, claim, asked, target, cap, signal)
       signal.throwIfAborted()
-      last = { target, context }
-      sends(last)
-      const request = { messages: messagesOf(context), settings: generationFor(asked, target), of: live.span }
+      const now = { target, context }
+      last = now
+      const underway = (is: boolean) => sends(is ? now : undefined)
+      const request = { messages: messagesOf(context), settings: generationFor(asked, target), underway }
       try {
-        return yield* answerOf(deps.upstreams, target, request, signal)
+        return yield* answerOf(deps.upstreams, target, { ...request, of: live.span }, signal)
       } catch (error) {
         if (!mayShrink(error, context, shrinks) || live.begun) throw error
         const past = await countedPast(context, deps.countTokens)

@@ -35,15 +35,7 @@ export function* keepImported(
     ...[at, tenant, id],
   )
   if (mine === undefined) throw DaehwaError.of('history_exists', {})
-  const ids = turns.map(({ answer }) => answer.turnId)
-  const twice = ids.find((one, n) => ids.indexOf(one) < n)
-  if (twice !== undefined) throw DaehwaError.of('history_exists', { turn: twice })
-  const [known] = yield* all<{ id: string }>(
-    `SELECT id FROM turns WHERE tenant = ? AND id IN (${ids.map(() => '?').join(', ')}) LIMIT 1`,
-    ...[tenant, ...ids],
-  )
-  if (known !== undefined) throw DaehwaError.of('history_exists', { turn: known.id })
-  for (const [n, turn] of turns.entries()) yield* keepTurn(tenant, id, seq + n, turn)
+  yield* keepTurns(tenant, id, seq, turns)
 }
 
 export function* finishImport(
@@ -115,50 +107,91 @@ function* requireEmpty({ tenant, client }: ConversationKey): Work<string | undef
   return row.id
 }
 
-function* keepTurn(tenant: string, conversation: string, seq: number, turn: ArchivedTurn): Work<void> {
-  const { question, answer } = turn
-  const { usage, incomplete = null, reasoning, turnId } = answer
-  yield* run(
-    `INSERT INTO turns (tenant, id, place, conversation, epoch, seq, status, model, input_tokens, pieces, incomplete,
-       usage_input, usage_output, usage_total, created_at, dispatched_at, ended_at)
-     VALUES (?, ?, '', ?, 0, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ...[tenant, turnId, conversation, seq, incomplete === null ? 'completed' : 'incomplete', answer.model],
-    ...[`${answer.content.length}`, incomplete],
-    ...[usage?.input_tokens ?? null, usage?.output_tokens ?? null, usage?.total_tokens ?? null],
-    ...[question.at, question.at, answer.at],
+/** The rows of some turns, in few statements. */
+function* keepTurns(
+  tenant: string,
+  conversation: string,
+  from: number,
+  turns: readonly ArchivedTurn[],
+): Work<void> {
+  const made = yield* insert(
+    'turns',
+    'place, epoch, input_tokens',
+    "'', 0, 0",
+    turns.map((turn, n) => ({ tenant, conversation, seq: from + n, ...turnRow(turn) })),
+    'ON CONFLICT (tenant, id) DO NOTHING RETURNING id',
   )
-  for (const [position, message] of [question, answer].entries()) {
-    yield* keepItem(tenant, conversation, seq, position, message)
-  }
-  if (reasoning === undefined) return
-  yield* run(
-    `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, body, tokens, created_at)
-     VALUES (?, ?, ?, 2, ?, ?, 'reasoning', ?, 0, ?)`,
-    ...[
-      tenant,
-      conversation,
-      seq,
-      reasoningId(turnId),
-      turnId,
-      JSON.stringify({ text: reasoning }),
-      answer.at,
-    ],
+  const known = turns.find(({ answer }) => !made.delete(answer.turnId))
+  if (known !== undefined) throw DaehwaError.of('history_exists', { turn: known.answer.turnId })
+  const messages = turns.flatMap(({ question, answer }, n) =>
+    [question, answer].map((message, position) => ({ seq: from + n, position, ...messageRow(message) })),
+  )
+  yield* insert(
+    'items',
+    'type, counted',
+    "'message', 0",
+    messages.map((row) => ({ tenant, conversation, ...row })),
+  )
+  const thoughts = turns.flatMap(({ answer: { reasoning, turnId, at } }, n) =>
+    reasoning === undefined ? [] : [{ seq: from + n, ...thoughtRow(reasoning, turnId, at) }],
+  )
+  yield* insert(
+    'items',
+    'type, position, tokens',
+    "'reasoning', 2, 0",
+    thoughts.map((row) => ({ tenant, conversation, ...row })),
   )
 }
 
-function* keepItem(
-  tenant: string,
-  conversation: string,
-  seq: number,
-  position: number,
-  { id, turnId, role, content, incomplete, pinned, at }: ArchivedMessage,
-): Work<void> {
-  const { json, tokens } = uncounted(role, content)
-  const values: Value[] = [tenant, conversation, seq, position, id, turnId, role, json, tokens]
-  yield* run(
-    `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, role, body, tokens, counted, incomplete,
-       pinned, created_at)
-     VALUES (?, ?, ?, ?, ?, ?, 'message', ?, ?, ?, 0, ?, ?, ?)`,
-    ...[...values, incomplete ?? null, pinned === true ? 1 : 0, at],
-  )
+type Row = Readonly<Record<string, Value>>
+
+/** How many rows go with one statement. */
+const together = 50
+
+/** Inserts rows that have the same columns; `fixed` are columns that are equal in all of them. Answers the ids that `end` returns. */
+function* insert(
+  table: string,
+  fixed: string,
+  values: string,
+  rows: readonly Row[],
+  end = '',
+): Work<Set<string>> {
+  const ids = new Set<string>()
+  const columns = Object.keys(rows[0] ?? {})
+  const row = `(${values}, ${columns.map(() => '?').join(', ')})`
+  for (let from = 0; from < rows.length; ) {
+    // Of two sizes only: each is a statement that the database prepares once.
+    const count = rows.length - from >= together ? together : 1
+    const some = rows.slice(from, from + count)
+    const sql = `INSERT INTO ${table} (${fixed}, ${columns.join(', ')}) VALUES ${some.map(() => row).join(', ')} ${end}`
+    const given = some.flatMap((one) => columns.map((column) => one[column] ?? null))
+    if (end === '') yield* run(sql, ...given)
+    else for (const { id } of yield* all<{ id: string }>(sql, ...given)) ids.add(id)
+    from += count
+  }
+  return ids
 }
+
+const turnRow = ({ question, answer }: ArchivedTurn): Row => ({
+  id: answer.turnId,
+  status: answer.incomplete === undefined ? 'completed' : 'incomplete',
+  model: answer.model,
+  pieces: `${answer.content.length}`,
+  incomplete: answer.incomplete ?? null,
+  usage_input: answer.usage?.input_tokens ?? null,
+  usage_output: answer.usage?.output_tokens ?? null,
+  usage_total: answer.usage?.total_tokens ?? null,
+  created_at: question.at,
+  dispatched_at: question.at,
+  ended_at: answer.at,
+})
+
+function messageRow({ id, turnId, role, content, incomplete, pinned, at }: ArchivedMessage): Row {
+  const { json, tokens } = uncounted(role, content)
+  const flags = { incomplete: incomplete ?? null, pinned: pinned === true ? 1 : 0 }
+  return { id, turn_id: turnId, role, body: json, tokens, ...flags, created_at: at }
+}
+
+const thoughtRow = (text: string, turnId: string, at: number): Row => ({
+  ...{ id: reasoningId(turnId), turn_id: turnId, body: JSON.stringify({ text }), created_at: at },
+})

@@ -60,12 +60,13 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     using timer = new AnswerTimer(limits, signal)
     let failed: ErrorCode | undefined
     let reply: Dispatcher.ResponseData | undefined
-    let whole = false
+    let [heard, whole] = [false, false]
     try {
       reply = await this.#post({ ...ask, of: span }, timer.signal)
       const bytes = timer.watch(reply.body.iterator({ destroyOnReturn: false }))
       for await (const event of readerOf(reply)(bytes, ask, () => timer.end())) {
         timer.begin()
+        heard = true
         whole = event.type === 'finish'
         span.heard(event)
         yield event
@@ -73,6 +74,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     } catch (error) {
       const reason: unknown = timer.signal.aborted ? timer.signal.reason : (networkError(error) ?? error)
       failed = codeOf(reason)
+      if (!heard && !signal.aborted) ask.underway?.(false)
       throw reason
     } finally {
       span.end(failed)
@@ -115,7 +117,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
 
   async #post(ask: ModelRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
     const reply = await request(this.#address('/chat/completions'), {
-      dispatcher: this.#agent,
+      dispatcher: this.#agent.compose(telling(() => ask.underway?.(true))),
       method: 'POST',
       headers: {
         ...this.#headers,
@@ -135,6 +137,13 @@ function keyHeader({ apiKey, apiKeyHeader = 'authorization' }: UpstreamOptions):
   if (apiKey === undefined) return {}
   return { [apiKeyHeader]: apiKeyHeader === 'authorization' ? `Bearer ${apiKey}` : apiKey }
 }
+
+/** Calls back when a request has left whole: until then it waits for a connection, and nobody knows of it. */
+const telling =
+  (onRequestSent: () => void): Dispatcher.DispatcherComposeInterceptor =>
+  (dispatch) =>
+  (options, handler) =>
+    dispatch(options, Object.assign(handler, { onRequestSent }))
 
 type Reader = typeof readStream
 

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createWriteStream, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
-import { expect, it } from 'vitest'
+import { expect, it, onTestFinished } from 'vitest'
 import { newId } from '../../src/conversation/ids.ts'
 import { clientOf, type Reply } from '../support/client.ts'
 import { length } from '../support/full-length.ts'
@@ -412,7 +412,7 @@ it.each(databases)(
 it.each(databases)(
   'a long history is exported and imported in little memory, on %s',
   async (database) => {
-    const turns = length('turns', { full: 50_000, short: 10_000 })
+    const turns = length('turns', { full: 100_000, short: 10_000 })
     const { url, process: child } = await start(database)
     const file = join(temporaryDir(), 'long.jsonl')
     const out = createWriteStream(file)
@@ -426,20 +426,20 @@ it.each(databases)(
     const before = resident()
     let most = before
     const timer = setInterval(() => (most = Math.max(most, resident())), 20)
+    onTestFinished(() => clearInterval(timer))
     const began = performance.now()
     const taken = await runCommand(['import', file], { DAEHWA_URL: url })
     expect([taken.code, taken.err]).toEqual([0, ''])
     const middle = performance.now()
     const given = await runCommand(['export'], { DAEHWA_URL: url })
     const over = performance.now()
-    clearInterval(timer)
     expect(given.out.length).toBeGreaterThan(readFileSync(file, 'utf8').length)
     const rate = (ms: number) => `${Math.round((turns / ms) * 1_000)} turns a second`
     const grown = `${Math.round(before)} to ${Math.round(most)} MB`
     process.stderr.write(
       `${database}: in ${rate(middle - began)}, out ${rate(over - middle)}, memory ${grown}\n`,
     )
-    expect(most - before).toBeLessThan(120)
+    expect(most - before).toBeLessThan(200)
   },
   600_000,
 )

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { clientOf } from '../support/client.ts'
 import { fill, smallDisk } from '../support/small-disk.ts'
@@ -35,4 +35,18 @@ it('promise 4: a full disk is a 507, reads still work, and it recovers by itself
     body.map(({ role, content }: { role: string; content: string }) => role === 'user' && content),
   ).toEqual(['before', false, 'after', false])
   expect(upstream.journal).toHaveLength(asked) // what was answered with 507 does not run later
+})
+
+it('a backup for which there is no room is a 507, and leaves nothing in the way of the server', async () => {
+  const dataDir = smallDisk()
+  const { url } = await startServer({ dataDir })
+  const client = clientOf(url)
+  expect((await client.query('민수', 'before')).status).toBe(200)
+  const filler = fill(dataDir)
+  const refused = await client.send('GET', '/admin/backup')
+  expect([refused.status, refused.body.code]).toEqual([507, 'storage_full'])
+  expect(readdirSync(dataDir).toSorted()).toEqual(['daehwa.db', 'daehwa.db-wal', 'filler'])
+  rmSync(filler)
+  expect((await client.query('민수', 'after')).status).toBe(200)
+  expect((await fetch(`${url}/admin/backup`)).status).toBe(200)
 })

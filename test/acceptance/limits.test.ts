@@ -20,7 +20,7 @@ async function onSqlite() {
 }
 
 async function onPostgres() {
-  const { upstream, servers } = await startCluster(postgres, 2, env)
+  const { upstream, servers } = await startCluster(postgres, 2, { ...env, DAEHWA_LEASE_MS: '30000' })
   const [a, b] = servers as [RunningServer, RunningServer]
   return { upstream, urls: [a.url, b.url] as const }
 }
@@ -198,6 +198,35 @@ describe.each([
         day: new Date().toISOString().slice(0, 10),
       })
     }
+  })
+
+  it('charge once whatever went to a model, however much is cancelled, cleared, erased and interrupted', async () => {
+    const { urls, upstream } = await start()
+    const limits = { tokens_per_day: 1e9, client_tokens_per_day: 1e9, turns_at_once: 1_000 }
+    const { key } = await newKey(urls[0], limits)
+    upstream.faultAt = () => ({ usage: [3, 4], delay: (upstream.journal.length * 37) % 60 })
+    const statuses: number[] = []
+    const work = async (n: number) => {
+      for (let i = 0; i < 20; i++) {
+        const client = as(urls[(n + i) % 2] ?? '', key)
+        const [name, what] = [`client ${(n + i) % 5}`, (n * 7 + i) % 20]
+        if (what === 0) await client.clear(name)
+        if (what === 1) await client.send('DELETE', `/clients/${encodeURIComponent(name)}`)
+        const more = what < 6 ? { background: true } : what < 10 ? { multitask_strategy: 'interrupt' } : {}
+        const { status, body } = await client.query(name, 'hi', more)
+        statuses.push(status)
+        if (status === 202 && what > 2) await client.send('POST', `/turns/${body.id}/cancel`)
+      }
+    }
+    await Promise.all(Array.from({ length: 10 }, (_, n) => work(n)))
+    expect(statuses.filter((status) => status >= 500)).toEqual([])
+    expect(statuses.filter((status) => status === 200).length).toBeGreaterThan(30)
+    const turns = async () =>
+      (await usageOf(urls[0], key)).reduce((sum: number, row: { turns: number }) => sum + row.turns, 0)
+    const came = upstream.journal.length
+    expect(came).toBeGreaterThan(50)
+    await expect.poll(turns, { timeout: 5_000 }).toBeGreaterThanOrEqual(came)
+    expect((await turns()) - came).toBeLessThan(4) // those that were cancelled between our socket and theirs
   })
 
   it('limit how many messages a key has at once, over all instances', async () => {

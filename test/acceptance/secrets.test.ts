@@ -264,6 +264,18 @@ it.each([
     expect((await client.send('POST', `/turns/${running.body.id}/cancel`)).status).toBe(200)
     expect((await client.history(name)).text).toContain(said)
     await client.send('GET', `${path}/context`)
+    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/x-ndjson' }
+    const archive = await (await fetch(`${server.url}${path}/export`, { headers })).text()
+    expect(archive).toContain(said)
+    const archives = clientOf(server.url, headers)
+    for (const wrong of [
+      archive.slice(0, -20),
+      archive.replaceAll(':', said),
+      `${archive}\n    at ${said}`,
+      said,
+    ])
+      await expectError(archives.send('POST', `/clients/${name}-2/import`, wrong), 400)
+    await expectError(archives.send('POST', `${path}/import`, archive), 409)
     await client.send('POST', `${path}/compact`, { keep_turns: 1 })
     upstream.faults.push({ say: `${answer} ${answer}`, stallAfter: 1 })
     asked = upstream.journal.length
@@ -272,6 +284,13 @@ it.each([
     await client.clear(name)
     await expectError(cut, 410)
     expect((await client.send('DELETE', path)).status).toBe(200)
+    expect((await archives.send('POST', `${path}/import`, archive)).status).toBe(200)
+    expect((await client.send('DELETE', path)).status).toBe(200)
+    if (data.trouble === undefined) {
+      const authorization = `Bearer ${canaries.operator}`
+      const backup = await fetch(`${server.url}/admin/backup`, { headers: { authorization } })
+      expect([backup.status, (await backup.arrayBuffer()).byteLength > 0]).toEqual([200, true])
+    }
     expect((await operator.send('DELETE', `/admin/keys/${made.body.id}`)).status).toBe(200)
 
     await data.trouble?.(() => expectError(operator.query(name, said), 503))
