@@ -44,7 +44,8 @@ function describeError(error: unknown): object | undefined {
   const code: unknown = 'code' in error ? error.code : undefined
   const errcode: unknown = 'errcode' in error ? error.errcode : undefined
   const at = error.stack
-    ?.split('\n')
+    ?.replace(error.message, '') // its lines may look like those of a stack
+    .split('\n')
     .filter((line) => line.startsWith('    at '))
     .slice(0, 8)
   const cause = describeError(error.cause)

@@ -133,4 +133,5 @@ export function showState(metrics: Metrics, { turns, feed, upstreams }: State): 
     for (const counter of Object.values(metrics.again)) counter.inc({ upstream }, 0)
   }
   for (const outcome of ['done', 'failed']) metrics.compactions.inc({ outcome }, 0)
+  metrics.commits.zero({ outcome: 'failed' }) // those that are kept are there since the start
 }

@@ -43,7 +43,7 @@ export function refusal(
     const detail = 'it answered with status 404, so its base URL may be wrong: that usually ends in /v1'
     return DaehwaError.of('upstream_error', { detail })
   }
-  const word = /^[a-z0-9_.-]{1,64}$/i.exec(string(error['code']) ?? '')?.[0]
+  const word = /^[a-z]+(_[a-z]+)+$/.exec(string(error['code']) ?? '')?.[0] // a name of an error, and no key
   const failed = DaehwaError.of('upstream_error', {
     detail: `it answered with status ${status}${word ? ` (${word})` : ''}`,
   })

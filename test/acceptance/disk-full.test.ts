@@ -1,33 +1,11 @@
-import { execFileSync } from 'node:child_process'
-import { appendFileSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
-import { expect, it, onTestFinished } from 'vitest'
+import { readdirSync, rmSync } from 'node:fs'
+import { expect, it } from 'vitest'
 import { clientOf } from '../support/client.ts'
-import { startServer, temporaryDir } from '../support/start-server.ts'
-import { needsTool } from '../support/tools.ts'
+import { fill, smallDisk } from '../support/small-disk.ts'
+import { startServer } from '../support/start-server.ts'
 import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
 
-/** A disk of 2 MB. */
-function smallDisk(): string {
-  const dir = temporaryDir()
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', dir])
-  onTestFinished(() => void execFileSync('umount', ['--lazy', dir]))
-  return dir
-}
-
-/** Writes until nothing more goes on the disk, whoever else writes to it meanwhile. */
-function fill(dir: string): string {
-  const file = join(dir, 'filler')
-  try {
-    for (;;) appendFileSync(file, Buffer.alloc(4_096))
-  } catch (error) {
-    if ((error as { code?: string }).code === 'ENOSPC') return file
-    throw error
-  }
-}
-
 it('promise 4: a full disk is a 507, reads still work, and it recovers by itself', async () => {
-  needsTool('mount', () => process.getuid?.() === 0 || 'only root can mount a small disk')
   const upstream = await startTranscriptUpstream()
   const dataDir = smallDisk()
   const env = { OPENAI_BASE_URL: upstream.baseUrl }
@@ -60,7 +38,6 @@ it('promise 4: a full disk is a 507, reads still work, and it recovers by itself
 })
 
 it('a backup for which there is no room is a 507, and leaves nothing in the way of the server', async () => {
-  needsTool('mount', () => process.getuid?.() === 0 || 'only root can mount a small disk')
   const dataDir = smallDisk()
   const { url } = await startServer({ dataDir })
   const client = clientOf(url)

@@ -11,7 +11,8 @@ interface Panel {
   readonly type: string
   readonly title: string
   readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number }
-  readonly targets?: readonly { readonly expr: string }[]
+  readonly datasource?: object
+  readonly targets?: readonly { readonly expr: string; readonly refId: string; readonly datasource: object }[]
 }
 
 const file = resolve(import.meta.dirname, '../../deploy/grafana/daehwa.json')
@@ -20,7 +21,7 @@ const dashboard = JSON.parse(readFileSync(file, 'utf8')) as {
   readonly uid: string
   readonly schemaVersion: number
   readonly panels: readonly Panel[]
-  readonly templating: { readonly list: readonly { readonly name: string }[] }
+  readonly templating: { readonly list: readonly { readonly name: string; readonly type: string }[] }
 }
 const expressions = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr))
 const metrics = [...new Set(expressions.join(' ').match(/\b(?:daehwa|process|nodejs)_[a-z0-9_]+/g))]
@@ -42,6 +43,21 @@ it('the dashboard is one that Grafana takes: ids that differ, panels that do not
   }
   const used = new Set(readFileSync(file, 'utf8').match(/(?<=\$\{?)[a-z]\w*/g))
   expect([...used].toSorted()).toEqual(dashboard.templating.list.map(({ name }) => name).toSorted())
+})
+
+it('every panel asks the Prometheus that is chosen when it is looked at, whatever that is called', () => {
+  const chosen = { type: 'prometheus', uid: `\${datasource}` }
+  expect(dashboard.templating.list).toContainEqual(
+    expect.objectContaining({ name: 'datasource', type: 'datasource', query: 'prometheus' }),
+  )
+  for (const { type, title, datasource, targets = [] } of dashboard.panels) {
+    if (type === 'row') continue
+    expect(datasource, title).toEqual(chosen)
+    expect(targets.length, title).toBeGreaterThan(0)
+    for (const target of targets) expect(target.datasource, title).toEqual(chosen)
+    expect(new Set(targets.map(({ refId }) => refId)).size, title).toBe(targets.length)
+    for (const { expr } of targets) expect(expr, title).toContain('job=~"$job",instance=~"$instance"')
+  }
 })
 
 it('every metric that it asks for is on the page of a server that was used', async () => {

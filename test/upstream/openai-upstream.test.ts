@@ -102,6 +102,22 @@ describe('the upstream', () => {
     await expect(answerOf(upstream)).rejects.toMatchObject({ retryAfter: seconds })
   })
 
+  it.each([
+    ['unsupported_country', 'status 400 (unsupported_country)'],
+    ...['sk-proj-4711', 'secret', 'Two_Words', 'a_b\n    at c', 'said_4711', 4711].map((code) => [
+      code,
+      'status 400',
+    ]),
+  ])(
+    'that fails with the code %j is quoted where that is the name of an error, and no key',
+    async (code, said) => {
+      const { other, upstream } = await start()
+      other.faults.push({ status: 400, body: JSON.stringify({ error: { code } }) })
+      const message = `The upstream failed: it answered with ${said}.`
+      await expect(answerOf(upstream)).rejects.toMatchObject({ code: 'upstream_error', message })
+    },
+  )
+
   it('that nobody listens for is unavailable', async () => {
     const server = createServer().listen(0, '127.0.0.1')
     await new Promise((resolve) => server.once('listening', resolve))
