@@ -26,6 +26,7 @@ const daehwa = defineCommand({
 })
 
 const rawArgs = process.argv.slice(2)
+process.stdout.on('error', () => process.exit(1)) // whoever read it has gone, as head does
 try {
   if (rawArgs.some((arg) => arg === '--help' || arg === '-h'))
     await showUsage(commandOf(daehwa, rawArgs).command)

@@ -1,5 +1,6 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { expect, it } from 'vitest'
 import { clientOf } from '../support/client.ts'
 import { runCommand } from '../support/run-command.ts'
@@ -60,6 +61,17 @@ it.each(['5', '1w', '2030-01-01'])('--expires %s is no time, and both forms are 
     1,
     'daehwa: --expires must be so many hours or days (12h, 90d), or a time (2030-01-31T12:00:00Z)\n',
   ])
+})
+
+it('ends without a word when nobody reads what it says any more', async () => {
+  const dir = temporaryDir()
+  await runCommand(['migrate'], { DATA_DIR: dir })
+  const launcher = resolve(import.meta.dirname, '../../bin/daehwa.js')
+  const line = `"${process.execPath}" "${launcher}" usage | true; echo "\${PIPESTATUS[0]}"`
+  const env = { PATH: process.env['PATH'] ?? '', PORT: '1', DATA_DIR: dir }
+  const { stdout, stderr } = spawnSync('bash', ['-c', line], { env, cwd: dir, encoding: 'utf8' })
+  expect(['0', '1']).toContain(stdout.trim())
+  expect(stderr).not.toContain('EPIPE')
 })
 
 it('says --help and --version of itself', async () => {
