@@ -1,7 +1,7 @@
 import type { ArgsDef, CommandDef } from 'citty'
 
 /** A word of the command line that nobody asked for; the message is one line for the operator. */
-export class ArgsError extends Error {
+class ArgsError extends Error {
   override readonly name = 'ArgsError'
 }
 
