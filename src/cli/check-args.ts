@@ -49,5 +49,5 @@ export function checkArgs(root: AnyCommand, words: readonly string[]): void {
 
 const choice = (path: readonly string[], named: readonly (readonly [string, unknown])[]): string =>
   named.length === 0
-    ? 'It has no options'
+    ? 'It has no options: the settings say which data it is about'
     : `It has ${named.map(([name]) => `--${name}`).join(', ')}: ${path.join(' ')} --help explains them`

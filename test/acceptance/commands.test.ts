@@ -17,7 +17,10 @@ it.each([
   [['export', '--tenat', 'acme'], /has no option --tenat\. It has --tenant, --client: /],
   [['usage', 'csv'], /^daehwa: daehwa usage does not know what 'csv' is for\./],
   [['usage', '-v'], /has no option -v\./],
-  [['migrate', '--now'], /has no option --now\. It has no options\n$/],
+  [
+    ['migrate', '--now'],
+    /has no option --now\. It has no options: the settings say which data it is about\n$/,
+  ],
 ])('a command that has a word too many does nothing: %j', async (args, sentence) => {
   const dir = temporaryDir()
   const { code, out, err } = await runCommand(args, { DATA_DIR: dir })

@@ -109,7 +109,7 @@ it('brings a schema up to date, and tells its commands', async () => {
   })
   expect(await daehwa(['migrate', '--to', 'x'])).toMatchObject({
     code: 1,
-    output: expect.stringContaining('takes no --to'),
+    output: expect.stringContaining('has no option --to'),
   })
   expect((await daehwa(['--help'])).output).toContain('copy')
 })
