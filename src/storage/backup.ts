@@ -1,6 +1,7 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { backup, type DatabaseSync } from 'node:sqlite'
 import { setTimeout as wait } from 'node:timers/promises'
+import { DaehwaError } from '../conversation/errors.ts'
 import type { DatabaseCopy } from '../conversation/store.ts'
 import { temporaryIn } from './sqlite-file.ts'
 
@@ -17,7 +18,7 @@ export async function copyOf(db: DatabaseSync, dir: string): Promise<DatabaseCop
   try {
     const copied = new AbortController()
     const syncing = syncNowAndThen(file, copied.signal)
-    await backup(db, path).finally(() => copied.abort())
+    await untilCopied(db, path).finally(() => copied.abort())
     await syncing
     const { size } = await file.stat()
     return { size, bytes: file.createReadStream({ start: 0 }), [Symbol.asyncDispose]: () => closed(file) }
@@ -27,6 +28,24 @@ export async function copyOf(db: DatabaseSync, dir: string): Promise<DatabaseCop
   } finally {
     await rm(path, { force: true })
     await rm(`${path}-journal`, { force: true })
+  }
+}
+
+/** How often a copy is begun anew that could not be made at the moment, and after how long. Milliseconds. */
+const again = { times: 20, after: 50 } as const
+
+/** A copy fails, without saying why (`errcode` 0), when what else is done to the database comes in between: that passes. */
+async function untilCopied(db: DatabaseSync, path: string): Promise<void> {
+  for (let tried = 1; ; tried++) {
+    try {
+      await backup(db, path)
+      return
+    } catch (error) {
+      const passes = error instanceof Error && 'errcode' in error && error.errcode === 0
+      if (!passes) throw error
+      if (tried === again.times) throw DaehwaError.of('storage_unavailable').after(1)
+      await wait(again.after)
+    }
   }
 }
 

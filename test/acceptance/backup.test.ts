@@ -196,6 +196,30 @@ it('promise 5: what root restores belongs to whom the folder belongs', async () 
   expect([uid, gid, mode & 0o777]).toEqual([65_534, 65_534, 0o600])
 })
 
+it('promise 5: backups at once are all made, whatever is written and erased meanwhile', async () => {
+  const upstream = await startTranscriptUpstream()
+  const { url } = await startServer({ env: { OPENAI_BASE_URL: upstream.baseUrl } })
+  const client = clientOf(url)
+  let over = false
+  const busy = Array.from({ length: 8 }, async (_, n) => {
+    for (let again = 0; !over; again++) {
+      expect((await client.query(`client ${n}`, 'hi')).status).toBe(200)
+      if (again % 3 === 2) expect((await client.clear(`client ${n}`)).status).toBe(200)
+    }
+  })
+  for (let round = 0; round < 5; round++) {
+    const replies = await Promise.all(
+      Array.from({ length: 16 }, async () => {
+        const reply = await fetch(`${url}/admin/backup`)
+        return [reply.status, (await reply.arrayBuffer()).byteLength > 0]
+      }),
+    )
+    expect(replies).toEqual(Array(16).fill([200, true]))
+  }
+  over = true
+  await Promise.all(busy)
+}, 60_000)
+
 it('promise 5: a backup that breaks off leaves no file', async () => {
   const cut = createServer((request, reply) => {
     if (request.url === '/healthz') return reply.end('{}')
