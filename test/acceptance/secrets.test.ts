@@ -344,7 +344,7 @@ it.each([
     await quoting[database](dataDir, data.env['DATABASE_URL'])
     const { server, operator, expectError, search } = await start(data, { dataDir })
     for (let n = 0; n < 3; n++) await expectError(operator.query(name, said), 500)
-    expect(server.output()).toContain('"internal error"')
+    await expect.poll(server.output).toContain('"internal error"')
     await search()
   },
 )
