@@ -108,7 +108,7 @@ describe('the demo', () => {
     expect(second.body.response).toBe(
       '[데모] "또 왔어"라고 하셨습니다. 앞서 오간 메시지 2개를 함께 받았고, 그중 첫 메시지는 "안녕"입니다.',
     )
-    expect(server.output()).toContain('this is a demo')
+    await expect.poll(server.output).toContain('this is a demo')
   })
 
   it('is not there when an upstream is set', async () => {

@@ -39,7 +39,7 @@ it('six messages survive kill -9 in Postgres, in order and with their times, and
   expect((await clientOf(second.url).model('민수')).body).toEqual({ model: 'other' })
   expect(readdirSync(second.dataDir)).toEqual([])
   expect(await second.end('SIGTERM')).toBe(0)
-  expect(second.output()).toMatch(/"data":"postgres:\/\/daehwa@127\.0\.0\.1:\d+\/daehwa_\d+"/)
+  await expect.poll(second.output).toMatch(/"data":"postgres:\/\/daehwa@127\.0\.0\.1:\d+\/daehwa_\d+"/)
   for (const one of [server, second]) keepsSecret(one)
 })
 

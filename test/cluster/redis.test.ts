@@ -189,6 +189,6 @@ it('starts and works while Redis is not there, and tells its operator without th
   const [server] = servers as [RunningServer]
   expect((await clientOf(server.url).query('민수', 'hi')).status).toBe(200)
   expect((await clientOf(server.url).send('GET', '/readyz')).status).toBe(200)
-  expect(server.output()).toMatch(/"redis":"127.0.0.1:1","reason":"ECONNREFUSED".+Redis is away/)
+  await expect.poll(server.output).toMatch(/"redis":"127.0.0.1:1","reason":"ECONNREFUSED".+Redis is away/)
   expect(server.output()).not.toContain('hidden-7')
 })
