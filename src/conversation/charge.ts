@@ -1,5 +1,4 @@
-import type { Context } from './context/choose-context.ts'
-import { fragmentsOf } from './context/choose-context.ts'
+import { type Context, fragmentsOf } from './context/choose-context.ts'
 import { contentOf } from './context/sizes.ts'
 import type { ConversationKey, Fragment, Usage } from './conversation.ts'
 import type { LiveTurn } from './live-turn.ts'

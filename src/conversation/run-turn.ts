@@ -149,12 +149,14 @@ async function answer(
     for (let shrinks = 0, cap: number | undefined; ; shrinks++) {
       const context = await contextFor(deps, claim, asked, target, cap, signal)
       signal.throwIfAborted()
-      const now = { target, context }
-      last = now
-      const underway = (is: boolean) => sends(is ? now : undefined)
-      const request = { messages: messagesOf(context), settings: generationFor(asked, target), underway }
+      const sent = { target, context }
+      last = sent
+      const request = {
+        ...{ messages: messagesOf(context), settings: generationFor(asked, target), of: live.span },
+        underway: (is: boolean) => sends(is ? sent : undefined),
+      }
       try {
-        return yield* answerOf(deps.upstreams, target, { ...request, of: live.span }, signal)
+        return yield* answerOf(deps.upstreams, target, request, signal)
       } catch (error) {
         if (!mayShrink(error, context, shrinks) || live.begun) throw error
         const past = await countedPast(context, deps.countTokens)

@@ -12,7 +12,7 @@ export const browserHeaders = {
 /** What a page of another origin may read of an answer besides its body. */
 const exposed = [
   ...['x-request-id', 'retry-after', 'idempotency-replayed', 'location', 'x-should-retry'],
-  ...['ratelimit', 'ratelimit-policy', 'ratelimit-limit', 'ratelimit-remaining', 'ratelimit-reset'],
+  ...['ratelimit', 'ratelimit-policy'],
 ].join(', ')
 
 /**
