@@ -4,13 +4,15 @@ import type { Accepted, Claim, Idempotency, Line, NewTurn } from '../conversatio
 import { mayRetry, type TurnStatus } from '../conversation/turn.ts'
 import { lastActive, type StateRow, stateColumns, toState } from './conversation-row.ts'
 import { first, run, type Work } from './database.ts'
-import { reserve } from './limit-work.ts'
+import { type Figures, figuresOf, reserve } from './limit-work.ts'
 import { before } from './statuses.ts'
 
+/** `beside` adds what is not in the tables yet to what they say of limits. */
 export function* accept(
   turn: NewTurn,
   deadline: number | undefined,
   { maxWaiting = Number.POSITIVE_INFINITY, interrupt = false }: Line = {},
+  beside: (figures: Figures) => Figures = (figures) => figures,
 ): Work<Accepted> {
   const { key, idempotency, at } = turn
   const known = idempotency && (yield* keyed(key.tenant, idempotency, at))
@@ -37,7 +39,7 @@ export function* accept(
     )
   }
   const place = placeOf(conversation.places, interrupt)
-  const reserved = yield* reserve(kept, conversation)
+  const reserved = yield* reserve(kept, beside(figuresOf(key, conversation)))
   yield* insertTurn(kept, place, conversation, claimed ? deadline : undefined, reserved)
   if (claimed) return { existing: false, turnId: id, place, claim: toClaim(key.tenant, id, conversation) }
   const running = interrupt ? (conversation.active_turn ?? undefined) : undefined
@@ -81,7 +83,7 @@ function* checkRoom(tenant: string, conversation: string, maxWaiting: number): W
 }
 
 /** The place of a turn in its conversation: the last one, or with `next` the one before all that wait. */
-const placeOf = (count: number, next: boolean): string =>
+export const placeOf = (count: number, next: boolean): string =>
   next
     ? `next_${String(Number.MAX_SAFE_INTEGER - count).padStart(16, '0')}`
     : `turn_${String(count).padStart(16, '0')}`

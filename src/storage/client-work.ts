@@ -101,10 +101,10 @@ export function* clients(
   return { clients: page, next: sizes.length > count && last !== undefined ? cursorOf(last) : undefined }
 }
 
-const clientColumns = `${stateColumns}, client_name, model, retention_days, settings, input_tokens, output_tokens, created_at,
+export const clientColumns = `${stateColumns}, client_name, model, retention_days, settings, input_tokens, output_tokens, created_at,
   updated_at, compaction_error`
 
-interface ClientRow extends StateRow {
+export interface ClientRow extends StateRow {
   readonly client_name: string
   readonly model: string | null
   readonly retention_days: number | null
@@ -116,7 +116,7 @@ interface ClientRow extends StateRow {
   readonly compaction_error: ErrorCode | null
 }
 
-const toClient = (tenant: string, row: ClientRow): Client => ({
+export const toClient = (tenant: string, row: ClientRow): Client => ({
   name: row.client_name,
   state: toState(tenant, row),
   settings: {

@@ -45,6 +45,14 @@ export interface Database {
   close(): Promise<void>
 }
 
+/** Takes part in the transactions of a database that runs them here, one after the other. */
+export interface Companion {
+  /** The last work of every transaction. */
+  beforeCommit(): Work<void>
+  /** One was not kept, with all that was done in it. */
+  undone(): void
+}
+
 /** Who hears how long it takes to write. */
 export type Told = Pick<Observer, 'committed'> | undefined
 

@@ -1,4 +1,5 @@
 import { dayOf, firstDayOfMonth, tokensToReserve, untilNext } from '../conversation/access/limits.ts'
+import type { ConversationKey } from '../conversation/conversation.ts'
 import { DaehwaError } from '../conversation/errors.ts'
 import type { NewTurn } from '../conversation/store.ts'
 import { first, lock, type Work } from './database.ts'
@@ -10,33 +11,60 @@ interface Place {
   readonly next_seq: number
 }
 
+/** What is looked up for a turn before it may be accepted; each only where a limit asks for it. In tokens, but for `turns`. */
+export interface Figures {
+  /** What has not ended of the turns of a key, and what they hold. */
+  open(apiKey: string): Work<Open>
+  used(apiKey: string, at: number): Work<Used>
+  lastTurn(): Work<number>
+  /** What the turns of the conversation hold, with whichever keys they came. */
+  held(): Work<number>
+  usedByClient(at: number): Work<number>
+}
+
+export interface Open {
+  readonly turns: number
+  readonly tokens: number
+}
+
+export interface Used {
+  readonly day: number
+  readonly month: number
+}
+
+/** As the tables say. What open turns hold is looked up with the key's row locked, so that turns that come at once do not all find the same room. */
+export const figuresOf = ({ tenant, client }: ConversationKey, conversation: Place): Figures => ({
+  open: openTurns,
+  used: tokensUsed,
+  lastTurn: () => tokensOfLastTurn(tenant, conversation),
+  held: () => reservedIn(tenant, conversation),
+  usedByClient: (at) => tokensOfClient(tenant, client, at),
+})
+
 /**
- * What a turn holds of the budgets of its key until it ends, in tokens. What open turns hold, and what has been used, is
- * looked up with the key's row locked, so that turns that come at once do not all find the same room.
+ * What a turn holds of the budgets of its key until it ends, in tokens.
  *
  * @throws DaehwaError `rate_limited`, `quota_exceeded`
  */
-export function* reserve(turn: NewTurn, conversation: Place): Work<number> {
-  const { apiKey, limits = {}, at, key } = turn
+export function* reserve(turn: NewTurn, figures: Figures): Work<number> {
+  const { apiKey, limits = {}, at } = turn
   const { turns_at_once, tokens_per_day, tokens_per_month, client_tokens_per_day } = limits
   const budgets = [tokens_per_day, tokens_per_month, client_tokens_per_day]
   const hasBudget = budgets.some((limit) => limit !== undefined)
   if (apiKey === undefined || (turns_at_once === undefined && !hasBudget)) return 0
-  yield* lock('SELECT id FROM api_keys WHERE id = ?', apiKey)
-  const open = yield* openTurns(apiKey)
+  const open = yield* figures.open(apiKey)
   if (turns_at_once !== undefined && open.turns >= turns_at_once)
     throw DaehwaError.of('rate_limited', { what: 'messages at once', limit: turns_at_once }).after(1)
   if (!hasBudget) return 0
   const { instructions, max_output_tokens: longestAnswer } = turn.settings
-  const lastTurn = yield* tokensOfLastTurn(key.tenant, conversation)
+  const lastTurn = yield* figures.lastTurn()
   const needed = tokensToReserve({ lastTurn, instructions, input: turn.input.tokens, longestAnswer })
-  const used = yield* tokensUsed(apiKey, at)
+  const used = yield* figures.used(apiKey, at)
   check(tokens_per_day, used.day + open.tokens, needed, 'This key', 'day', at)
   check(tokens_per_month, used.month + open.tokens, needed, 'This key', 'month', at)
   if (client_tokens_per_day !== undefined) {
-    const held = yield* reservedIn(key.tenant, conversation)
-    const ofClient = yield* tokensOfClient(key.tenant, key.client, at)
-    check(client_tokens_per_day, ofClient + held, needed, 'A client that uses this key', 'day', at)
+    const ofClient = (yield* figures.usedByClient(at)) + (yield* figures.held())
+    check(client_tokens_per_day, ofClient, needed, 'A client that uses this key', 'day', at)
   }
   return needed
 }
@@ -53,12 +81,8 @@ function check(
   throw DaehwaError.of('quota_exceeded', { whose, limit, span, used, needed }).after(untilNext[span](at))
 }
 
-interface Open {
-  readonly turns: number
-  readonly tokens: number
-}
-
 function* openTurns(apiKey: string): Work<Open> {
+  yield* lock('SELECT id FROM api_keys WHERE id = ?', apiKey)
   const row = yield* first<Open>(
     `SELECT count(*) AS turns, CAST(coalesce(sum(reserved), 0) AS BIGINT) AS tokens
      FROM turns WHERE key_id = ? AND status IN (${before('cancel')})`,
@@ -67,7 +91,6 @@ function* openTurns(apiKey: string): Work<Open> {
   return row ?? { turns: 0, tokens: 0 }
 }
 
-/** What the turns of a conversation hold, with whichever keys they came. */
 function* reservedIn(tenant: string, { id }: Place): Work<number> {
   const row = yield* first<{ tokens: number }>(
     `SELECT CAST(coalesce(sum(reserved), 0) AS BIGINT) AS tokens
@@ -87,8 +110,8 @@ function* tokensOfLastTurn(tenant: string, { id, next_seq }: Place): Work<number
   return row?.tokens ?? 0
 }
 
-function* tokensUsed(apiKey: string, at: number): Work<{ day: number; month: number }> {
-  const row = yield* first<{ day: number; month: number }>(
+function* tokensUsed(apiKey: string, at: number): Work<Used> {
+  const row = yield* first<Used>(
     `SELECT CAST(coalesce(sum(CASE WHEN day = ? THEN tokens ELSE 0 END), 0) AS BIGINT) AS day,
        CAST(coalesce(sum(CASE WHEN day >= ? THEN tokens ELSE 0 END), 0) AS BIGINT) AS month
      FROM key_days WHERE key_id = ? AND day >= ?`,

@@ -3,6 +3,8 @@ import type { Store } from '../conversation/store.ts'
 import { type Database, first, OpenError, type Told } from './database.ts'
 import { dropStaleImports } from './import-work.ts'
 import { forgetOthers } from './instance-work.ts'
+import { Journal } from './journal/journal.ts'
+import { journaledStore } from './journal/journaled-store.ts'
 import { migrate, SchemaError } from './migrations/migrate.ts'
 import { sqlStore } from './sql-store.ts'
 import { type Durability, SqliteDatabase } from './sqlite.ts'
@@ -42,11 +44,19 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
     await database.close()
     throw new OpenError(`a copy into ${place} was not finished. Run it again: it goes on where it was`)
   }
+  const basics = { place, shared: database.shared }
+  const store = sqlStore(database)
+  if (!(database instanceof SqliteDatabase))
+    return { store, ...basics, [Symbol.asyncDispose]: () => database.close() }
+  const journal = new Journal()
+  database.accompany(journal)
   return {
-    store: sqlStore(database),
-    place,
-    shared: database.shared,
-    [Symbol.asyncDispose]: () => database.close(),
+    store: journaledStore(store, database, journal),
+    ...basics,
+    async [Symbol.asyncDispose]() {
+      await database.write(() => journal.putAll()).catch(() => {}) // then the next start does it
+      await database.close()
+    },
   }
 }
 
@@ -66,7 +76,8 @@ async function openSqlite(options: StorageOptions): Promise<Database> {
     await migrate(database, now, migrates)
     // Read back after the first write: until then a wrong word in the PRAGMA would go unseen.
     if (!database.isDurableAs(durability)) throw new Error(`SQLite did not take the durability ${durability}`)
-    // Who has the file has it alone.
+    // Who has the file has it alone. What was in the journal of one that was killed comes first.
+    await database.write(() => new Journal().putAll())
     await database.write(forgetOthers)
     if ((await database.write(() => dropStaleImports(database.dialect, 0))) > 0) await database.scrub()
   } catch (error) {

@@ -2,7 +2,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { DaehwaError } from '../conversation/errors.ts'
 import type { DatabaseCopy } from '../conversation/store.ts'
 import { copyOf } from './backup.ts'
-import type { Database, Told, Work } from './database.ts'
+import type { Companion, Database, Told, Work } from './database.ts'
 import * as dialects from './dialects.ts'
 import { openFile, storageError } from './sqlite-file.ts'
 
@@ -29,13 +29,20 @@ export class SqliteDatabase implements Database {
   readonly #told: Told
   readonly #statements = new Map<string, StatementSync>()
   #waiting: Waiting[] = []
+  #companion: Companion | undefined
 
   /** @throws OpenError when the folder cannot be used, or another process uses it */
   constructor(dir: string, durability: Durability, told?: Told) {
     this.#dir = dir
     this.#db = openFile(dir)
     this.#told = told
-    this.#db.exec(`PRAGMA synchronous = ${durability}; PRAGMA fullfsync = on; PRAGMA secure_delete = on`)
+    this.#db.exec(
+      `PRAGMA synchronous = ${durability}; PRAGMA fullfsync = on; PRAGMA secure_delete = on; PRAGMA cache_size = -16384`,
+    )
+  }
+
+  accompany(companion: Companion): void {
+    this.#companion = companion
   }
 
   /** The `synchronous` level that is in force: 2 is full, 1 is normal. */
@@ -94,10 +101,13 @@ export class SqliteDatabase implements Database {
     try {
       this.#db.exec('BEGIN IMMEDIATE')
       for (const item of batch) settle.push(this.#attempt(item))
+      const companion = this.#companion
+      if (companion !== undefined) this.#run(() => companion.beforeCommit())
       this.#db.exec('COMMIT')
       this.#told?.committed(performance.now() - begin, true)
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
+      this.#companion?.undone()
       this.#told?.committed(performance.now() - begin, false)
       for (const { reject } of batch) reject(storageError(error))
       return
@@ -107,22 +117,28 @@ export class SqliteDatabase implements Database {
 
   /** Runs one piece of a batch. Its failure undoes it alone, unless SQLite has undone the whole transaction. */
   #attempt({ work, resolve, reject }: Waiting): () => void {
-    this.#db.exec('SAVEPOINT piece')
+    let saved = false
+    const save = () => {
+      if (!saved) this.#db.exec('SAVEPOINT piece')
+      saved = true
+    }
     try {
-      const value = this.#run(work)
-      this.#db.exec('RELEASE piece')
+      const value = this.#run(work, save)
+      if (saved) this.#db.exec('RELEASE piece')
       return () => resolve(value)
     } catch (error) {
       if (!this.#db.isTransaction) throw error
-      this.#db.exec('ROLLBACK TO piece; RELEASE piece')
+      if (saved) this.#db.exec('ROLLBACK TO piece; RELEASE piece')
       return () => reject(storageError(error))
     }
   }
 
-  #run<T>(work: () => Work<T>): T {
+  /** `before` is called before each query. */
+  #run<T>(work: () => Work<T>, before?: () => void): T {
     const steps = work()
     let step = steps.next([])
     while (!step.done) {
+      before?.()
       const { sql, values, asArrays = false } = step.value
       step = steps.next(this.#statement(sql, asArrays).all(...values))
     }

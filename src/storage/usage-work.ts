@@ -1,5 +1,6 @@
 import { dayOf } from '../conversation/access/limits.ts'
 import type { Charge } from '../conversation/charge.ts'
+import type { ConversationKey } from '../conversation/conversation.ts'
 import type { Group, SummaryCharge, UsageRow, UsageWish } from '../conversation/usage.ts'
 import { safeSum } from './conversation-row.ts'
 import { all, first, run, type Value, type Work } from './database.ts'
@@ -9,21 +10,42 @@ export function* charge(
   { key, apiKey, model, input, output, estimated, at }: Charge,
   turns: 0 | 1 = 1,
 ): Work<void> {
+  const used = { turns, estimated: estimated ? 1 : 0, input, output }
+  yield* chargeClient(key, dayOf(at), apiKey ?? '', model, used)
+  if (apiKey !== undefined) yield* chargeKey(apiKey, dayOf(at), input + output)
+}
+
+interface Sum {
+  readonly turns: number
+  /** How many of them were counted here. */
+  readonly estimated: number
+  readonly input: number
+  readonly output: number
+}
+
+export function* chargeClient(
+  { tenant, client }: ConversationKey,
+  day: number,
+  apiKey: string,
+  model: string,
+  { turns, estimated, input, output }: Sum,
+): Work<void> {
   yield* run(
     `INSERT INTO usage (tenant, client_name, day, key_id, model, turns, estimated_turns, input_tokens, output_tokens)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (tenant, client_name, day, key_id, model) DO UPDATE SET turns = usage.turns + excluded.turns,
        estimated_turns = usage.estimated_turns + excluded.estimated_turns,
        input_tokens = ${safeSum('usage.input_tokens')}, output_tokens = ${safeSum('usage.output_tokens')}`,
-    ...[key.tenant, key.client, dayOf(at), apiKey ?? '', model, turns, estimated ? 1 : 0, input, output],
+    ...[tenant, client, day, apiKey, model, turns, estimated, input, output],
     ...[input, input, output, output],
   )
-  if (apiKey === undefined) return
-  const tokens = input + output
+}
+
+export function* chargeKey(apiKey: string, day: number, tokens: number): Work<void> {
   yield* run(
     `INSERT INTO key_days (key_id, day, tokens) VALUES (?, ?, ?)
      ON CONFLICT (key_id, day) DO UPDATE SET tokens = ${safeSum('key_days.tokens')}`,
-    ...[apiKey, dayOf(at), tokens, tokens, tokens],
+    ...[apiKey, day, tokens, tokens, tokens],
   )
 }
 

@@ -4,10 +4,9 @@ import type { Pace } from '../pacer.ts'
 import type { Cleared, PastStore } from '../store.ts'
 import { tokensOf } from './sizes.ts'
 
-/** From so many turns on a past is worth remembering: shorter ones are read in no time. */
-const worthIt = 64
-/** How much is remembered of all conversations together, in UTF-16 units of JSON. */
+/** How much is remembered of all conversations together, in UTF-16 units of JSON, and what a message takes besides. */
 const most = 16 * 1024 * 1024
+const perMessage = 64
 
 /** A turn with its messages, which are sizes too. */
 interface RememberedTurn {
@@ -26,7 +25,7 @@ interface Past {
 }
 
 /**
- * A store that remembers the long pasts that were sent last. What was read once of an epoch stays true, so a later turn
+ * A store that remembers the pasts that were sent last. What was read once of an epoch stays true, so a later turn
  * reads no more than what has come since; whoever asks says by the state of the conversation up to where. Those who read
  * turn by turn are paced.
  */
@@ -101,7 +100,7 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
         return turns.slice(from - first, Math.max(from, toSeq) - first).flatMap(({ sizes }) => sizes)
       }
       const items = await store.itemsFrom(state, fromSeq, toSeq)
-      if (toSeq === state.nextSeq && toSeq - from >= worthIt) {
+      if (toSeq === state.nextSeq) {
         const empty = { epoch: state.epoch, from, next: from, turns: [], size: 0 }
         remember(state.conversation, extended(empty, items, toSeq))
       }
@@ -125,7 +124,7 @@ function extended(past: Past, fresh: readonly PastItem[], next: number): Past {
   let { size } = past
   let last: RememberedTurn | undefined
   for (const item of fresh) {
-    size += item.json.length
+    size += item.json.length + perMessage
     if (last?.seq !== item.seq) {
       last = { seq: item.seq, sizes: [] }
       turns.push(last)
@@ -144,4 +143,4 @@ function newest(past: Past, size: number): Past {
 }
 
 const sizeOf = (turn: RememberedTurn | undefined): number =>
-  turn?.sizes.reduce((total, { json }) => total + json.length, 0) ?? 0
+  turn?.sizes.reduce((total, { json }) => total + json.length + perMessage, 0) ?? 0

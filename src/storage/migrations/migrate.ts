@@ -10,6 +10,7 @@ import { followedTurns } from './0007-followed-turns.ts'
 import { keys } from './0008-keys.ts'
 import { limitsAndUsage } from './0009-limits-and-usage.ts'
 import { retentionAndImports } from './0010-retention-and-imports.ts'
+import { journal } from './0011-journal.ts'
 
 /** Every change of the schema, oldest first. One that has been released is never edited. */
 const migrations = [
@@ -23,6 +24,7 @@ const migrations = [
   keys,
   limitsAndUsage,
   retentionAndImports,
+  journal,
 ]
 
 /** The schema of the data is not what this Daehwa needs; the message is one line for the operator. */
