@@ -5,10 +5,11 @@ import type { App } from '../app-type.ts'
 export function logRequests(app: App): void {
   // All that it is told stands here: looking for secrets in it would take longer than the line itself.
   const log = app.log.child({}, { redact: [] })
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
+    done()
   })
-  app.addHook('onResponse', async (request, reply) => {
+  app.addHook('onResponse', (request, reply, done) => {
     const { method, routeOptions } = request
     const { config } = routeOptions
     const fields = {
@@ -20,6 +21,7 @@ export function logRequests(app: App): void {
     }
     const quiet = config?.public === true || config?.operational === true
     log[quiet ? 'debug' : 'info'](fields, 'request')
+    done()
   })
 }
 
