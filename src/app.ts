@@ -90,7 +90,10 @@ export async function buildApp(deps: AppDeps): Promise<App> {
 
   observeRequests(app, deps.observer)
   logRequests(app)
-  app.addHook('onRequest', async (request, reply) => tell(request, reply))
+  app.addHook('onRequest', (request, reply, done) => {
+    tell(request, reply)
+    done()
+  })
   guardEdges(app, deps.edges)
   shedLoad(app)
   requireDecodableUrls(app)
@@ -118,11 +121,12 @@ export async function buildApp(deps: AppDeps): Promise<App> {
 
 /** A server that stops takes nothing new; what there is can be read, cancelled and erased to the end. */
 function refuseWhenStopping(app: App, isStopping: () => boolean): void {
-  app.addHook('onRequest', async ({ method, routeOptions: { config } }, reply) => {
-    if (!isStopping()) return
+  app.addHook('onRequest', ({ method, routeOptions: { config } }, reply, done) => {
+    if (!isStopping()) return done()
     reply.header('connection', 'close')
     if (method === 'POST' || method === 'PATCH') {
       if (config?.whileStopping !== true) throw DaehwaError.of('server_shutting_down').after(5)
     }
+    done()
   })
 }

@@ -1,4 +1,11 @@
-import { destination, type Logger, type LoggerOptions, pino, stdTimeFunctions } from 'pino'
+import {
+  type DestinationStream,
+  destination,
+  type Logger,
+  type LoggerOptions,
+  pino,
+  stdTimeFunctions,
+} from 'pino'
 
 /** How long the end of the process waits for its last line, in milliseconds. */
 const longestWait = 1_000
@@ -19,6 +26,8 @@ export interface LogOutput {
  */
 export function createLogger(level: string): LogOutput {
   const out = destination(1)
+  const lines = gathering((text) => out.write(text))
+  process.on('exit', lines.flushSync)
   const options: LoggerOptions = {
     level,
     base: null,
@@ -27,15 +36,36 @@ export function createLogger(level: string): LogOutput {
     serializers: { err: describeError, error: describeError, req: describeRequest, res: () => undefined },
     redact: ['apiKey', 'authorization', 'headers', '*.apiKey', '*.authorization', '*.headers'],
   }
-  const log = pino(options, out)
+  const log = pino(options, lines)
   const end = (message: string) =>
     new Promise<void>((resolve) => {
       if (!log.isLevelEnabled('info')) return resolve()
       out.once('drain', resolve).once('error', () => resolve())
       setTimeout(resolve, longestWait)
       log.info(message)
+      lines.flushSync()
     })
   return { log, end }
+}
+
+/**
+ * Writes what comes in one turn of the event loop at once: a busy server would take longer to write its lines one by one than
+ * to make them.
+ */
+function gathering(write: (text: string) => void): DestinationStream & { flushSync(): void } {
+  let text = ''
+  const flushSync = () => {
+    const all = text
+    text = ''
+    if (all !== '') write(all)
+  }
+  return {
+    write(line) {
+      if (text === '') setImmediate(flushSync)
+      text += line
+    },
+    flushSync, // which pino calls after a fatal line
+  }
 }
 
 /** An error without its message, which may quote a body: its kind, code, place, and the same of its cause. */

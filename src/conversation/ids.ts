@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomFillSync } from 'node:crypto'
 
 type Prefix = 'conv' | 'resp' | 'msg' | 'cmp' | 'req' | 'inst' | 'key'
 
@@ -7,7 +7,7 @@ type Prefix = 'conv' | 'resp' | 'msg' | 'cmp' | 'req' | 'inst' | 'key'
  * time of their making, so that tables keyed by them grow at one end.
  */
 export function newId(prefix: Prefix, now: number): string {
-  return `${prefix}_${hex(now, 12)}${randomBytes(10).toString('hex')}`
+  return `${prefix}_${hex(now, 12)}${randomHex(20)}`
 }
 
 /** Makes ids of the same shape that sort strictly as they were made, whatever becomes of the wall clock. */
@@ -24,8 +24,19 @@ export class OrderedIds {
       this.#last++
       this.#count = 0
     }
-    return `${prefix}_${hex(this.#last, 12)}${hex(this.#count, 3)}${randomBytes(9).toString('hex').slice(1)}`
+    return `${prefix}_${hex(this.#last, 12)}${hex(this.#count, 3)}${randomHex(17)}`
   }
 }
 
 const hex = (number: number, digits: number): string => Math.trunc(number).toString(16).padStart(digits, '0')
+
+/** Random bytes not used yet: to ask for all of them takes no longer than for those of one id. */
+const pool = Buffer.alloc(4_096)
+let used = pool.length
+
+function randomHex(digits: number): string {
+  const from = used + Math.ceil(digits / 2) > pool.length ? 0 : used
+  if (from === 0) randomFillSync(pool)
+  used = from + Math.ceil(digits / 2)
+  return pool.toString('hex', from, used).slice(0, digits)
+}

@@ -4,6 +4,7 @@ import type { Observer } from '../conversation/observer.ts'
 import type { ModelEvent, ModelInfo, ModelRequest, Upstream } from '../conversation/ports.ts'
 import { parseChatObject } from './chat-completion.ts'
 import { type MaxTokensField, maxTokensFieldOf, requestBody } from './chat-request.ts'
+import { Exchange } from './exchange.ts'
 import { readModelList } from './model-list.ts'
 import { readStream, readUpTo, readWhole } from './read-answer.ts'
 import { AnswerTimer, type TimeLimits } from './time-limits.ts'
@@ -32,6 +33,11 @@ const listTimeout = 10_000
 const maxRefusal = 64 * 1024
 const maxList = 16 * 1024 * 1024
 
+const chatHeaders = {
+  'content-type': 'application/json',
+  accept: 'text/event-stream, application/json',
+} as const
+
 /**
  * Any API that speaks OpenAI's Chat Completions and Models, over connections that are kept alive. The key goes
  * to `baseUrl` alone: redirects are not followed.
@@ -41,6 +47,9 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
   readonly #agent: Agent
   readonly #headers: Readonly<Record<string, string>>
   readonly #query: string
+  /** Where answers are asked for, and with which headers, by name and value in turn. */
+  readonly #completions: { readonly origin: string; readonly path: string }
+  readonly #sent: string[]
   readonly #maxTokensField: MaxTokensField
 
   constructor(options: UpstreamOptions) {
@@ -51,20 +60,22 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     this.#headers = { ...options.headers, ...keyHeader(options) }
     this.#query =
       Object.keys(options.query ?? {}).length === 0 ? '' : `?${new URLSearchParams(options.query)}`
+    const { origin, pathname, search } = new URL(this.#address('/chat/completions'))
+    this.#completions = { origin, path: pathname + search }
+    this.#sent = Object.entries({ ...this.#headers, ...chatHeaders }).flat()
     this.#maxTokensField = options.maxTokensField ?? maxTokensFieldOf(options.baseUrl)
   }
 
   async *answer(ask: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, undefined> {
     const { name, baseUrl, limits, observer } = this.#options
     const span = observer.ask(name, baseUrl, ask.model, ask.of)
-    using timer = new AnswerTimer(limits, signal)
+    const exchange = new Exchange(() => ask.underway?.(true))
+    using timer = new AnswerTimer(limits, signal, (reason) => exchange.abort(reason))
     let failed: ErrorCode | undefined
-    let reply: Dispatcher.ResponseData | undefined
     let [heard, whole] = [false, false]
     try {
-      reply = await this.#post({ ...ask, of: span }, timer.signal)
-      const bytes = timer.watch(reply.body.iterator({ destroyOnReturn: false }))
-      for await (const event of readerOf(reply)(bytes, ask, () => timer.end())) {
+      await this.#post(exchange, ask, span.traceparent)
+      for await (const event of readerOf(exchange)(timer.watch(exchange), ask, () => timer.end())) {
         timer.begin()
         heard = true
         whole = event.type === 'finish'
@@ -72,14 +83,13 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
         yield event
       }
     } catch (error) {
-      const reason: unknown = timer.signal.aborted ? timer.signal.reason : (networkError(error) ?? error)
+      const reason = timer.stopped === undefined ? (networkError(error) ?? error) : timer.stopped.reason
       failed = codeOf(reason)
       if (!heard && !signal.aborted) ask.underway?.(false)
       throw reason
     } finally {
       span.end(failed)
-      if (whole) reply?.body.dump({ limit: 65_536, signal: AbortSignal.timeout(1_000) }).catch(() => {})
-      else reply?.body.on('error', () => {}).destroy()
+      exchange.leave(whole)
     }
   }
 
@@ -115,21 +125,12 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     return this.#options.baseUrl + path + this.#query
   }
 
-  async #post(ask: ModelRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-    const reply = await request(this.#address('/chat/completions'), {
-      dispatcher: this.#agent.compose(telling(() => ask.underway?.(true))),
-      method: 'POST',
-      headers: {
-        ...this.#headers,
-        'content-type': 'application/json',
-        accept: 'text/event-stream, application/json',
-        ...(ask.of?.traceparent !== undefined && { traceparent: ask.of.traceparent }),
-      },
-      body: requestBody(ask, this.#maxTokensField),
-      signal,
-    })
-    if (reply.statusCode === 200) return reply
-    throw refusal(reply.statusCode, await readRefusal(reply.body), retryAfter(reply.headers), ask)
+  async #post(exchange: Exchange, ask: ModelRequest, traceparent: string | undefined): Promise<void> {
+    const body = requestBody(ask, this.#maxTokensField)
+    const headers = traceparent === undefined ? this.#sent : [...this.#sent, 'traceparent', traceparent]
+    await exchange.send(this.#agent, { ...this.#completions, method: 'POST', headers, body })
+    if (exchange.status === 200) return
+    throw refusal(exchange.status, await readRefusal(exchange), retryAfter(exchange.headers), ask)
   }
 }
 
@@ -138,22 +139,15 @@ function keyHeader({ apiKey, apiKeyHeader = 'authorization' }: UpstreamOptions):
   return { [apiKeyHeader]: apiKeyHeader === 'authorization' ? `Bearer ${apiKey}` : apiKey }
 }
 
-/** Calls back when a request has left whole: until then it waits for a connection, and nobody knows of it. */
-const telling =
-  (onRequestSent: () => void): Dispatcher.DispatcherComposeInterceptor =>
-  (dispatch) =>
-  (options, handler) =>
-    dispatch(options, Object.assign(handler, { onRequestSent }))
-
 type Reader = typeof readStream
 
 /** An event stream says what it is; anything else has to be a whole answer as JSON, whatever it is called. */
-function readerOf({ headers }: Dispatcher.ResponseData): Reader {
+function readerOf({ headers }: Exchange): Reader {
   return /^text\/event-stream\b/i.test(String(headers['content-type'])) ? readStream : readWhole
 }
 
 /** The body of a refusal; where it is no JSON, or too long, its status has to speak for itself. */
-async function readRefusal(body: Dispatcher.ResponseData['body']): Promise<unknown> {
+async function readRefusal(body: AsyncIterable<Uint8Array>): Promise<unknown> {
   try {
     return parseChatObject(await readUpTo(body, maxRefusal))
   } catch (error) {

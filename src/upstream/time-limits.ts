@@ -14,34 +14,43 @@ export interface TimeLimits {
 const grace = 2_000
 
 /**
- * One timer for an answer: it aborts with `upstream_timeout` when the first piece, then any next bytes, and then the
+ * One timer for an answer: it stops it with `upstream_timeout` when the first piece, then any next bytes, and then the
  * end do not come in time, and with the reason of `outer` when that aborts.
  */
 export class AnswerTimer implements Disposable {
-  readonly #abort = new AbortController()
   readonly #limits: TimeLimits
   readonly #outer: AbortSignal
-  readonly #onOuter: () => void
+  readonly #stop: (reason: unknown) => void
+  readonly #onOuter = () => this.#abort(this.#outer.reason)
   #timer: NodeJS.Timeout
   #phase: 'before' | 'within' | 'behind' = 'before'
+  #stopped: { readonly reason: unknown } | undefined
 
-  constructor(limits: TimeLimits, outer: AbortSignal) {
+  /** `stop` is called once at most. */
+  constructor(limits: TimeLimits, outer: AbortSignal, stop: (reason: unknown) => void) {
     this.#limits = limits
     this.#outer = outer
-    this.#onOuter = () => this.#abort.abort(outer.reason)
-    outer.addEventListener('abort', this.#onOuter, { once: true })
+    this.#stop = stop
+    outer.addEventListener('abort', this.#onOuter)
     if (outer.aborted) this.#onOuter()
-    this.#timer = this.#after(limits.firstToken, `no answer began within ${limits.firstToken} ms`)
+    this.#timer = this.#after(limits.firstToken, () => `no answer began within ${limits.firstToken} ms`)
   }
 
-  get signal(): AbortSignal {
-    return this.#abort.signal
+  /** Why it was stopped, if it was. */
+  get stopped(): { readonly reason: unknown } | undefined {
+    return this.#stopped
   }
 
   /** A piece of the answer came: from here on the idle limit holds. */
   begin(): void {
+    if (this.#phase === 'within') {
+      this.#timer.refresh()
+      return
+    }
     this.#phase = 'within'
-    this.#touch()
+    clearTimeout(this.#timer)
+    const { idle } = this.#limits
+    this.#timer = this.#after(idle, () => `nothing came for ${idle} ms in the middle of the answer`)
   }
 
   /** The finish reason came: what is still to come has a short time in all, unless the answer goes on after all. */
@@ -49,16 +58,19 @@ export class AnswerTimer implements Disposable {
     if (this.#phase === 'behind') return
     this.#phase = 'behind'
     clearTimeout(this.#timer)
-    const rest = Math.min(grace, this.#limits.idle)
-    this.#timer = this.#after(rest, `it did not end within ${rest} ms of its finish reason`)
+    const ms = Math.min(grace, this.#limits.idle)
+    this.#timer = this.#after(ms, () => `it did not end within ${ms} ms of its finish reason`)
   }
 
   /** Passes bytes on. From the first piece to the finish reason any of them count as life, comments of the stream too. */
-  async *watch(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const chunk of bytes) {
-      if (this.#phase === 'within') this.#touch()
-      yield chunk
+  watch(bytes: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    const from = bytes[Symbol.asyncIterator]()
+    const next = async () => {
+      const piece = await from.next()
+      if (this.#phase === 'within' && piece.done !== true) this.#timer.refresh()
+      return piece
     }
+    return { [Symbol.asyncIterator]: () => ({ next }) }
   }
 
   [Symbol.dispose](): void {
@@ -66,13 +78,13 @@ export class AnswerTimer implements Disposable {
     this.#outer.removeEventListener('abort', this.#onOuter)
   }
 
-  #touch(): void {
-    clearTimeout(this.#timer)
-    const { idle } = this.#limits
-    this.#timer = this.#after(idle, `nothing came for ${idle} ms in the middle of the answer`)
+  #after(ms: number, detail: () => string): NodeJS.Timeout {
+    return setTimeout(() => this.#abort(DaehwaError.of('upstream_timeout', { detail: detail() })), ms)
   }
 
-  #after(ms: number, detail: string): NodeJS.Timeout {
-    return setTimeout(() => this.#abort.abort(DaehwaError.of('upstream_timeout', { detail })), ms)
+  #abort(reason: unknown): void {
+    if (this.#stopped !== undefined) return
+    this.#stopped = { reason }
+    this.#stop(reason)
   }
 }

@@ -17,20 +17,20 @@ export interface Edges {
  * that may ask (Fetch standard, "CORS protocol") are answered here: they bear no key.
  */
 export function guardEdges(app: App, { hosts, origins, publicOrigin }: Edges): void {
-  app.addHook('onRequest', async ({ raw, method, headers, routeOptions }, reply) => {
+  app.addHook('onRequest', ({ raw, method, headers, routeOptions }, reply, done) => {
     if (hosts !== undefined && routeOptions.config?.anyHost !== true && !hosts.has(nameOf(raw))) {
       throw DaehwaError.of('misdirected_request')
     }
     const { origin } = headers
-    if (origin === undefined || origin === publicOrigin) return
+    if (origin === undefined || origin === publicOrigin) return done()
     if (!origins.has(origin)) {
-      if (isSame(origin, headers.host)) return
+      if (isSame(origin, headers.host)) return done()
       throw DaehwaError.of('forbidden_origin')
     }
-    if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) return
+    if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) return done()
     const asked = headers['access-control-request-headers']
     if (asked !== undefined) reply.header('access-control-allow-headers', asked)
-    return reply
+    reply
       .header('access-control-allow-methods', 'GET, POST, PATCH, DELETE')
       .header('access-control-max-age', '7200')
       .code(204)

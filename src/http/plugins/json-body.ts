@@ -11,12 +11,12 @@ export function acceptJsonBodies(app: App): void {
   app.addContentTypeParser<Buffer>(
     'application/json',
     { parseAs: 'buffer' },
-    async ({ headers }: FastifyRequest, body: Buffer) => {
+    ({ headers }: FastifyRequest, body: Buffer, done) => {
       const encoding = headers['content-encoding'] ?? 'identity'
       const charset = /charset="?([^";\s]+)/i.exec(headers['content-type'] ?? '')?.[1] ?? 'utf-8'
       if (encoding !== 'identity' || !/^utf-?8$/i.test(charset))
         throw DaehwaError.of('unsupported_media_type')
-      return parseJsonBody(body)
+      done(null, parseJsonBody(body))
     },
   )
 }
@@ -55,10 +55,14 @@ function checkValue(value: unknown, depth: number): void {
   if (typeof value === 'string') checkText(value)
   if (typeof value !== 'object' || value === null) return
   if (depth > maxDepth) throw invalid(`The body is nested over ${maxDepth} levels deep. Send a flatter one.`)
-  for (const [key, inner] of Object.entries(value)) {
+  if (Array.isArray(value)) {
+    for (const inner of value) checkValue(inner, depth + 1)
+    return
+  }
+  for (const key of Object.keys(value)) {
     if (key === '__proto__')
       throw invalid("The body has a key '__proto__', which is never taken. Leave it out.")
     checkText(key)
-    checkValue(inner, depth + 1)
+    checkValue((value as Readonly<Record<string, unknown>>)[key], depth + 1)
   }
 }

@@ -4,7 +4,7 @@ import type { App } from '../app-type.ts'
 /** Tells of each request what is measured and traced of it: the template of its route, never its address, which bears names. */
 export function observeRequests(app: App, observer: Observer): void {
   app.decorateRequest('span')
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     const { method, headers, routeOptions } = request
     const { url: route, config } = routeOptions
     const given = headers['traceparent']
@@ -14,5 +14,6 @@ export function observeRequests(app: App, observer: Observer): void {
     request.span = span
     const { raw } = reply
     raw.once('close', () => span.answered(raw.writableFinished ? raw.statusCode : undefined))
+    done()
   })
 }

@@ -20,7 +20,8 @@ export function shedLoad(app: App): void {
     last = at
   }, limits.look)
   app.addHook('onClose', async () => clearInterval(timer))
-  app.addHook('onRequest', async ({ routeOptions: { config } }) => {
+  app.addHook('onRequest', ({ routeOptions: { config } }, _reply, done) => {
     if (config?.begins === true && late >= limits.inRow) throw DaehwaError.of('overloaded').after(2)
+    done()
   })
 }

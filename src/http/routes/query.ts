@@ -22,9 +22,14 @@ export function queryRoute(app: App, { turns, encode }: { turns: Turns; encode: 
     async ({ caller, body, headers, span }, reply) => {
       const { input, multitask_strategy: strategy } = body
       const key = clientOf(caller, body.client_name)
-      const said = { ...body, client_name: key.client }
-      const idempotency = idempotencyOf(headers['idempotency-key'], caller.client, said)
-      const settings = Object.fromEntries(settingNames.map((name) => [name, body[name]]))
+      const once = headers['idempotency-key']
+      const idempotency =
+        once === undefined
+          ? undefined
+          : idempotencyOf(once, caller.client, { ...body, client_name: key.client })
+      const settings = Object.fromEntries(
+        settingNames.filter((name) => body[name] !== undefined).map((name) => [name, body[name]]),
+      )
       const asked = { key, input, settings, strategy, idempotency, caller, of: span }
       const { turn, replayed } = await turns.begin(asked)
       if (replayed) reply.header('idempotency-replayed', 'true')
@@ -70,8 +75,7 @@ function answerOf(record: TurnRecord) {
 }
 
 /** Keys of one client are its own: whoever may touch that one alone neither meets nor takes away those of others. */
-function idempotencyOf(key: string | undefined, client: string | undefined, body: object) {
-  if (key === undefined) return undefined
+function idempotencyOf(key: string, client: string | undefined, body: object) {
   return {
     key: client === undefined ? key : `${client}\n${key}`,
     fingerprint: createHash('sha256')
