@@ -15,7 +15,8 @@ const maxAnswerBytes = 8 * 1024 * 1024
 export class LiveTurn implements Followable {
   /** Where it tells how it goes. */
   readonly span: TurnSpan
-  readonly #events: TurnEvents
+  /** Made when somebody follows. */
+  #events: TurnEvents | undefined
   readonly #cleaner = new TextCleaner()
   readonly #texts: string[] = []
   readonly #lengths: number[] = []
@@ -29,7 +30,6 @@ export class LiveTurn implements Followable {
   constructor(record: TurnRecord, span: TurnSpan) {
     this.span = span
     this.#record = record
-    this.#events = new TurnEvents(record)
   }
 
   get record(): TurnRecord {
@@ -68,7 +68,7 @@ export class LiveTurn implements Followable {
 
   start(at: number): void {
     this.#record = { ...this.#record, status: 'in_progress', startedAt: at }
-    this.#events.start(this.#record)
+    this.#events?.start(this.#record)
     this.#readers.wake()
   }
 
@@ -100,9 +100,10 @@ export class LiveTurn implements Followable {
   /** It ran elsewhere, and this is all that came of it. */
   tell(record: TurnRecord): void {
     if (record.startedAt !== undefined) this.start(record.startedAt)
+    const events = this.#told()
     let at = 0
     for (const length of record.pieces) {
-      this.#events.piece(record.text.slice(at, at + length), record.reasoning)
+      events.piece(record.text.slice(at, at + length), record.reasoning)
       at += length
     }
     this.leave(record)
@@ -117,14 +118,14 @@ export class LiveTurn implements Followable {
   /** It is over for its followers here: it has ended elsewhere, or goes on there. */
   leave(record: TurnRecord): void {
     this.#record = record
-    if (isEnded(record.status)) this.#events.end(record)
+    if (isEnded(record.status)) this.#events?.end(record)
     this.#ended.resolve(record)
     this.#readers.wake()
   }
 
   /** The events after the number `after` (-1 for all), and on until the last. Ends early when `signal` aborts. */
   follow(after: number, signal: AbortSignal): AsyncGenerator<readonly TurnEvent[], void, undefined> {
-    return this.#readers.read(this.#events.list, after, () => isEnded(this.#record.status), signal)
+    return this.#readers.read(this.#told().list, after, () => isEnded(this.#record.status), signal)
   }
 
   async erased(): Promise<boolean> {
@@ -132,14 +133,25 @@ export class LiveTurn implements Followable {
   }
 
   behind(after: number): number {
-    return textAfter(this.#events.list, after)
+    return textAfter(this.#told().list, after)
+  }
+
+  /** Its events so far: most turns are followed by nobody. */
+  #told(): TurnEvents {
+    if (this.#events !== undefined) return this.#events
+    const events = new TurnEvents(this.#record)
+    if (this.#record.startedAt !== undefined) events.start(this.#record)
+    for (const text of this.#texts) events.piece(text, this.#reasoning)
+    if (isEnded(this.#record.status)) events.end(this.#record)
+    this.#events = events
+    return events
   }
 
   #keep(text: string): void {
     if (text === '') return
     this.#texts.push(text)
     this.#lengths.push(text.length)
-    this.#events.piece(text, this.#reasoning)
+    this.#events?.piece(text, this.#reasoning)
     this.#readers.wake()
   }
 }

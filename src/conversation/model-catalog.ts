@@ -46,7 +46,7 @@ export interface Target {
   readonly check?: () => Promise<void>
 }
 
-type Targets = readonly [Target, ...Target[]]
+export type Targets = readonly [Target, ...Target[]]
 
 /** Who is asked for a model or an alias, in order, then those of `fallback`; nobody twice. */
 export function targetsOf(catalog: Catalog, name: string, fallback: readonly string[]): Targets {

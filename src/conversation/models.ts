@@ -6,6 +6,7 @@ import {
   isConfigured,
   pricesOf,
   type Target,
+  type Targets,
   targetsOf,
 } from './model-catalog.ts'
 import type { Log, ModelInfo, Monotonic, Prices, Upstream } from './ports.ts'
@@ -15,6 +16,8 @@ import { RememberedList } from './remembered-list.ts'
 const freshFor = 60_000
 const freshForRefusal = 5_000
 const maxNameLength = 256
+/** Of so many names it is remembered who answers to them. */
+const remembered = 1_000
 
 export interface ModelsDeps {
   /** By the names that the catalog has for them. */
@@ -32,6 +35,7 @@ export class Models {
   /** Names that were guessed and then found in a list. */
   readonly #found = new Set<string>()
   #chosenDefault: string | undefined
+  readonly #targets = new Map<string, Targets>()
 
   constructor(deps: ModelsDeps) {
     this.#deps = deps
@@ -42,7 +46,7 @@ export class Models {
 
   /** Who is asked for a model or an alias: the first that answers. Then those of `fallback`; nobody twice. */
   targets(name: string, fallback: readonly string[] = []): readonly [Target, ...Target[]] {
-    const [first, ...others] = targetsOf(this.#deps.catalog, name, fallback)
+    const [first, ...others] = fallback.length === 0 ? this.#alone(name) : this.#named(name, fallback)
     return [this.#checked(first), ...others.map((target) => this.#checked(target))]
   }
 
@@ -86,6 +90,20 @@ export class Models {
   /** What a model costs, where its operator has said so. */
   prices(name: string): Prices | undefined {
     return pricesOf(this.#deps.catalog, name)
+  }
+
+  #named(name: string, fallback: readonly string[]): Targets {
+    return targetsOf(this.#deps.catalog, name, fallback)
+  }
+
+  /** Without a fallback, as nearly always: remembered for as many names as anybody uses. */
+  #alone(name: string): Targets {
+    const known = this.#targets.get(name)
+    if (known !== undefined) return known
+    const found = this.#named(name, [])
+    if (this.#targets.size >= remembered) this.#targets.clear()
+    this.#targets.set(name, found)
+    return found
   }
 
   #checked(target: Target): Target {

@@ -49,8 +49,8 @@ export async function runTurn(
   const { store, log, now, turnTimeout } = deps
   let sent: Sent | undefined
   let charge: Charge | undefined
-  const tooLong = DaehwaError.of('upstream_timeout', { detail: `the turn took over ${turnTimeout} ms` })
-  const timer = setTimeout(() => abort.abort(tooLong), turnTimeout)
+  const tooLong = () => DaehwaError.of('upstream_timeout', { detail: `the turn took over ${turnTimeout} ms` })
+  const timer = setTimeout(() => abort.abort(tooLong()), turnTimeout)
   live.span.claimed()
   live.start(now())
   try {

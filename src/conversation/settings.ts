@@ -54,13 +54,19 @@ export function patchSettings(settings: Settings, patch: SettingsPatch): Setting
 }
 
 /** What holds for a turn: its own settings, before its client's, before those by default. */
-export const mergeSettings = (...weakestFirst: readonly (Settings | undefined)[]): Settings =>
-  Object.assign({}, ...weakestFirst.map((settings) => withoutGaps(settings ?? {})))
+export function mergeSettings(...weakestFirst: readonly (Settings | undefined)[]): Settings {
+  const merged: Record<string, unknown> = {}
+  for (const settings of weakestFirst) fill(merged, settings)
+  return merged
+}
 
 /** Those of the settings that go upstream; undefined when there are none. */
 export function generationOf(settings: Settings): Generation | undefined {
-  const set = generationSettings.filter((name) => settings[name] !== undefined)
-  return set.length === 0 ? undefined : Object.fromEntries(set.map((name) => [name, settings[name]]))
+  let set: Record<string, unknown> | undefined
+  for (const name of generationSettings) {
+    if (settings[name] !== undefined) set = { ...set, [name]: settings[name] }
+  }
+  return set
 }
 
 function patchMetadata(metadata: Settings['metadata'], patch: MetadataPatch): Settings['metadata'] {
@@ -75,5 +81,12 @@ function patchMetadata(metadata: Settings['metadata'], patch: MetadataPatch): Se
   return count === 0 ? undefined : merged
 }
 
-const withoutGaps = (object: object): object =>
-  Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined && value !== null))
+const withoutGaps = (object: object): object => fill({}, object)
+
+/** Puts what is set in one object into another one. */
+function fill(target: Record<string, unknown>, source: object | undefined): Record<string, unknown> {
+  for (const [name, value] of source === undefined ? [] : Object.entries(source)) {
+    if (value !== undefined && value !== null) target[name] = value
+  }
+  return target
+}

@@ -17,9 +17,8 @@ export interface Figures {
   open(apiKey: string): Work<Open>
   used(apiKey: string, at: number): Work<Used>
   lastTurn(): Work<number>
-  /** What the turns of the conversation hold, with whichever keys they came. */
-  held(): Work<number>
-  usedByClient(at: number): Work<number>
+  /** What the client has used that day, and what its turns hold, with whichever keys they came. */
+  ofClient(at: number): Work<number>
 }
 
 export interface Open {
@@ -37,8 +36,9 @@ export const figuresOf = ({ tenant, client }: ConversationKey, conversation: Pla
   open: openTurns,
   used: tokensUsed,
   lastTurn: () => tokensOfLastTurn(tenant, conversation),
-  held: () => reservedIn(tenant, conversation),
-  usedByClient: (at) => tokensOfClient(tenant, client, at),
+  *ofClient(at) {
+    return (yield* tokensOfClient(tenant, client, at)) + (yield* reservedIn(tenant, conversation))
+  },
 })
 
 /**
@@ -63,8 +63,14 @@ export function* reserve(turn: NewTurn, figures: Figures): Work<number> {
   check(tokens_per_day, used.day + open.tokens, needed, 'This key', 'day', at)
   check(tokens_per_month, used.month + open.tokens, needed, 'This key', 'month', at)
   if (client_tokens_per_day !== undefined) {
-    const ofClient = (yield* figures.usedByClient(at)) + (yield* figures.held())
-    check(client_tokens_per_day, ofClient, needed, 'A client that uses this key', 'day', at)
+    check(
+      client_tokens_per_day,
+      yield* figures.ofClient(at),
+      needed,
+      'A client that uses this key',
+      'day',
+      at,
+    )
   }
   return needed
 }

@@ -99,11 +99,11 @@ export class SqliteDatabase implements Database {
     const settle: (() => void)[] = []
     const begin = performance.now()
     try {
-      this.#db.exec('BEGIN IMMEDIATE')
+      this.#statement('BEGIN IMMEDIATE').run()
       for (const item of batch) settle.push(this.#attempt(item))
       const companion = this.#companion
       if (companion !== undefined) this.#run(() => companion.beforeCommit())
-      this.#db.exec('COMMIT')
+      this.#statement('COMMIT').run()
       this.#told?.committed(performance.now() - begin, true)
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
@@ -119,12 +119,12 @@ export class SqliteDatabase implements Database {
   #attempt({ work, resolve, reject }: Waiting): () => void {
     let saved = false
     const save = () => {
-      if (!saved) this.#db.exec('SAVEPOINT piece')
+      if (!saved) this.#statement('SAVEPOINT piece').run()
       saved = true
     }
     try {
       const value = this.#run(work, save)
-      if (saved) this.#db.exec('RELEASE piece')
+      if (saved) this.#statement('RELEASE piece').run()
       return () => resolve(value)
     } catch (error) {
       if (!this.#db.isTransaction) throw error
@@ -146,7 +146,7 @@ export class SqliteDatabase implements Database {
   }
 
   /** A statement gives its rows one way only: one that is used both ways would have to be two. */
-  #statement(sql: string, asArrays: boolean): StatementSync {
+  #statement(sql: string, asArrays = false): StatementSync {
     const known = this.#statements.get(sql)
     if (known !== undefined) return known
     const statement = this.#db.prepare(sql)

@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { clientName } from '../client-name.ts'
 import { DaehwaError, invalid } from '../errors.ts'
 import { newId } from '../ids.ts'
@@ -120,15 +120,12 @@ export class Keys {
 
 /** Whether a secret is the expected one; how long that takes tells nothing of where they differ. */
 export const isSameSecret = (secret: string, expected: string): boolean =>
-  timingSafeEqual(
-    createHash('sha256').update(secret).digest(),
-    createHash('sha256').update(expected).digest(),
-  )
+  timingSafeEqual(hash('sha256', secret, 'buffer'), hash('sha256', expected, 'buffer'))
 
 /** Whether a text could be one of these keys. */
 export const isKeyShaped = (text: string): boolean => text.startsWith(prefix)
 
-const digestOf = (secret: string): string => createHash('sha256').update(secret).digest('hex')
+const digestOf = (secret: string): string => hash('sha256', secret)
 
 /** @throws DaehwaError `invalid_request` */
 export function checkTenant(name: string): void {

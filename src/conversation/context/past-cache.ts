@@ -7,6 +7,8 @@ import { tokensOf } from './sizes.ts'
 /** How much is remembered of all conversations together, in UTF-16 units of JSON, and what a message takes besides. */
 const most = 16 * 1024 * 1024
 const perMessage = 64
+/** So many turns are read when their sizes are asked for: they are sent next. */
+const short = 64
 
 /** A turn with its messages, which are sizes too. */
 interface RememberedTurn {
@@ -70,6 +72,13 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
     return now
   }
 
+  const read = async (state: ConversationState, from: number): Promise<Past> => {
+    const items = await store.itemsFrom(state, from, state.nextSeq)
+    const past = extended({ epoch: state.epoch, from, next: from, turns: [], size: 0 }, items, state.nextSeq)
+    remember(state.conversation, past)
+    return past
+  }
+
   return {
     ...store,
     async turnsBefore(state, beforeSeq, count) {
@@ -86,7 +95,8 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
     },
     async tokensBetween(state, from, to) {
       await pace()
-      const past = known(state)
+      let past = known(state)
+      if (past === undefined && to === state.nextSeq && to - from <= short) past = await read(state, from)
       if (past === undefined || from < past.from) return store.tokensBetween(state, from, to)
       const { turns, from: first } = await upToDate(state, past)
       return turns.slice(from - first, to - first).reduce((total, { sizes }) => total + tokensOf(sizes), 0)
@@ -99,12 +109,8 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
         const { turns, from: first } = await upToDate(state, past)
         return turns.slice(from - first, Math.max(from, toSeq) - first).flatMap(({ sizes }) => sizes)
       }
-      const items = await store.itemsFrom(state, fromSeq, toSeq)
-      if (toSeq === state.nextSeq) {
-        const empty = { epoch: state.epoch, from, next: from, turns: [], size: 0 }
-        remember(state.conversation, extended(empty, items, toSeq))
-      }
-      return items
+      if (toSeq !== state.nextSeq) return store.itemsFrom(state, fromSeq, toSeq)
+      return (await read(state, from)).turns.flatMap(({ sizes }) => sizes)
     },
     async keepCounts(state, counts) {
       const past = known(state)

@@ -81,10 +81,10 @@ export class Accounts {
         if (head.lastTurn === undefined) head.lastTurn = yield* tables.lastTurn()
         return head.lastTurn
       },
-      *usedByClient(at) {
+      *ofClient(at) {
         const day = dayOf(at)
         if (head.charged?.day !== day)
-          head.charged = { day, tokens: (yield* tables.usedByClient(at)) + chargedOn(day, head.tail) }
+          head.charged = { day, tokens: (yield* tables.ofClient(at)) + chargedOn(day, head.tail) }
         return head.charged.tokens
       },
     }

@@ -82,11 +82,12 @@ export function journaledStore(store: Store, database: Database, journal: Journa
     },
     async settings(key) {
       await ready()
-      const [client, known] = [heads.named(key)?.client, defaults.get(key.tenant)]
-      if (client !== undefined && known !== undefined) return { client, defaults: known }
+      const known = defaults.get(key.tenant)
+      const head = heads.named(key) ?? (known && (await database.read(() => heads.load(key))))
+      if (head !== undefined && known !== undefined) return { client: head.client, defaults: known }
       const settings = await store.settings(key)
       defaults.set(key.tenant, settings.defaults)
-      return client === undefined ? settings : { client, defaults: settings.defaults }
+      return head === undefined ? settings : { client: head.client, defaults: settings.defaults }
     },
     updateDefaults(tenant, patch, at) {
       defaults.delete(tenant)
