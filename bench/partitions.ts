@@ -60,12 +60,12 @@ async function measure(): Promise<PartitionResult> {
   for (const parts of divisions) {
     progress(parts === 1 ? 'tables as they are' : `tables in ${parts} parts`)
     const url = await postgres.newDatabase()
-    await (await startInstance(url, upstream.baseUrl))[Symbol.asyncDispose]() // makes the tables
+    await (await startInstance(upstream.baseUrl, { DATABASE_URL: url }))[Symbol.asyncDispose]() // makes the tables
     const client = new Client(url)
     await client.connect()
     resources.defer(() => client.end())
     if (parts > 1) await partitionTables(client, parts)
-    const instances = [resources.use(await startInstance(url, upstream.baseUrl))]
+    const instances = [resources.use(await startInstance(upstream.baseUrl, { DATABASE_URL: url }))]
     const stage = {
       instances,
       postgres: postgres.pid ?? 0,
@@ -88,7 +88,7 @@ async function measure(): Promise<PartitionResult> {
 
   async function emptyDatabase(): Promise<string> {
     const url = await postgres.newDatabase()
-    await (await startInstance(url, upstream.baseUrl))[Symbol.asyncDispose]()
+    await (await startInstance(upstream.baseUrl, { DATABASE_URL: url }))[Symbol.asyncDispose]()
     const client = new Client(url)
     await client.connect()
     for (const [table, key] of wishes)

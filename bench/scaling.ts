@@ -57,7 +57,8 @@ async function measure(): Promise<ScalingResult> {
   const upstream = resources.use(await startCannedUpstream())
   const database = await postgres.newDatabase()
   const distance = resources.use(await startCountingProxy(database, far))
-  const start = async (url: string) => resources.use(await startInstance(url, upstream.baseUrl))
+  const start = async (url: string) =>
+    resources.use(await startInstance(upstream.baseUrl, { DATABASE_URL: url }))
   const instances = [await start(database), await start(database)]
   instances.push(await start(distance.url), await start(distance.url))
   const observer = resources.use(new Observer(database))
