@@ -1,9 +1,14 @@
 import { nodeArgs } from '../test/support/program.ts'
-import { type Server, spawnServer } from './spawn-server.ts'
+import { type Server, type Start, spawnServer } from './spawn-server.ts'
 
 /** The real program, started as `npm start` does, with its log at its default level in a file. */
-export const startInstance = (upstream: string, env: Readonly<Record<string, string>>): Promise<Server> =>
+export const startInstance = (
+  upstream: string,
+  env: Readonly<Record<string, string>>,
+  how: Pick<Start, 'cpus' | 'pause'> = {},
+): Promise<Server> =>
   spawnServer({
+    ...how,
     command: process.execPath,
     args: () => nodeArgs,
     ready: '/readyz',

@@ -40,7 +40,8 @@ const layout = (name: string) => ({
 requireTools()
 const result = await measure()
 process.stdout.write(`\n${Object.values(partitionTablesShown(result)).join('\n\n')}\n`)
-if (options.save) save('partitions', result, partitionTablesShown)
+if (options.save) 
+  save('partitions', result, (kept) => ({ 'docs/scaling.md': partitionTablesShown(kept) }))
 
 interface Candidate {
   readonly parts: number
@@ -84,7 +85,7 @@ async function measure(): Promise<PartitionResult> {
   const observer = resources.use(new Observer(await emptyDatabase()))
   const version = await observer.connect()
   const runs = await rounds(candidates)
-  return { ...thisMachine(version), method: options, runs, objections }
+  return { ...thisMachine({ Postgres: version }), method: options, runs, objections }
 
   async function emptyDatabase(): Promise<string> {
     const url = await postgres.newDatabase()

@@ -45,7 +45,7 @@ const layouts = (distant: Pick<Layout, 'roundTrip' | 'longer'>): [Layout, Layout
 requireTools()
 const result = await measure()
 process.stdout.write(`\n${Object.values(scalingTables(result)).join('\n\n')}\n`)
-if (options.save) save('scaling', result, scalingTables)
+if (options.save) save('scaling', result, (kept) => ({ 'docs/scaling.md': scalingTables(kept) }))
 process.exitCode = result.check.passed ? 0 : 1
 
 async function measure(): Promise<ScalingResult> {
@@ -105,7 +105,7 @@ async function measure(): Promise<ScalingResult> {
   const costs = costsOf(measured, turn)
   const runs = runsOf(measured, costs, commitWait)
   return {
-    ...thisMachine(version),
+    ...thisMachine({ Postgres: version }),
     method: { clients, ...options, messages, commitWait },
     costs,
     turn,

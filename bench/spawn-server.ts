@@ -11,7 +11,7 @@ export interface Server extends AsyncDisposable {
   readonly pid: number
 }
 
-interface Start {
+export interface Start {
   readonly command: string
   /** The port is `PORT` in its environment, too. */
   readonly args: (port: number) => readonly string[]
@@ -20,14 +20,20 @@ interface Start {
   readonly ready: string
   readonly cwd?: string
   readonly port?: number
+  /** Milliseconds until it is asked again whether it is ready. @default 50 */
+  readonly pause?: number
+  /** The cores that it may use. @default all */
+  readonly cpus?: readonly number[]
 }
 
 /** A server in a process of its own, ready to be asked; its output is in a file. @throws Error with that output when it ends or says nothing */
-export async function spawnServer({ command, args, env, ready, cwd, port }: Start): Promise<Server> {
+export async function spawnServer(start: Start): Promise<Server> {
+  const { command, args, env, ready, cwd, port, pause, cpus } = start
   const dir = mkdtempSync(join(tmpdir(), 'daehwa-bench-'))
   const at = port ?? (await freePort())
   const log = openSync(join(dir, 'log'), 'a')
-  const child = spawn(command, args(at), {
+  const [file = '', ...rest] = [...(cpus ? ['taskset', '-c', cpus.join()] : []), command, ...args(at)]
+  const child = spawn(file, rest, {
     cwd: cwd ?? dir,
     env: { PATH: process.env['PATH'] ?? '', HOME: dir, PORT: `${at}`, ...env },
     stdio: ['ignore', log, log],
@@ -35,7 +41,7 @@ export async function spawnServer({ command, args, env, ready, cwd, port }: Star
   closeSync(log)
   const url = `http://127.0.0.1:${at}`
   try {
-    await untilAnswered(url + ready, child)
+    await untilAnswered(url + ready, child, pause)
   } catch (error) {
     child.kill('SIGKILL')
     throw new Error(`${command} did not start: ${readFileSync(join(dir, 'log'), 'utf8')}`, { cause: error })

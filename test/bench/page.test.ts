@@ -24,7 +24,7 @@ it('results say when and on what they were measured, and name no machine', () =>
     const { date, machine, versions } = result<ScalingResult>(name)
     expect(date).toMatch(/^\d{4}-\d\d-\d\d$/)
     expect(Object.keys(machine)).toEqual(['cores', 'cpu', 'memoryGb'])
-    expect(Object.keys(versions)).toEqual(['node', 'postgres'])
+    expect(Object.keys(versions)).toEqual(['Node.js', 'Postgres'])
   }
 })
 

@@ -13,7 +13,10 @@ createServer((asked, answer) => {
   const pieces: Buffer[] = []
   asked.on('data', (piece: Buffer) => pieces.push(piece))
   asked.on('end', async () => {
-    if (asked.method === 'GET') return answer.end()
+    if (asked.method === 'GET') {
+      answer.end()
+      return
+    }
     const [first = Buffer.alloc(0)] = pieces
     const body = pieces.length === 1 ? first : Buffer.concat(pieces)
     const reply = await request(upstream, { method: 'POST', headers, body, dispatcher })
