@@ -38,7 +38,7 @@ export async function startCannedUpstream(): Promise<CannedUpstream> {
 }
 
 /** 515 bytes, as OpenAI sends them for a short answer. */
-export const completion = JSON.stringify({
+const completion = JSON.stringify({
   id: 'chatcmpl-canned',
   object: 'chat.completion',
   created: 1_767_225_600,

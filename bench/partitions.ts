@@ -40,8 +40,7 @@ const layout = (name: string) => ({
 requireTools()
 const result = await measure()
 process.stdout.write(`\n${Object.values(partitionTablesShown(result)).join('\n\n')}\n`)
-if (options.save) 
-  save('partitions', result, (kept) => ({ 'docs/scaling.md': partitionTablesShown(kept) }))
+if (options.save) save('partitions', result, (kept) => ({ 'docs/scaling.md': partitionTablesShown(kept) }))
 
 interface Candidate {
   readonly parts: number

@@ -1,28 +1,20 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { json } from 'node:stream/consumers'
-import { completion } from './canned-upstream.ts'
+import { buffer } from 'node:stream/consumers'
 
 interface PausingUpstream extends AsyncDisposable {
   readonly baseUrl: string
 }
 
-/** What is asked of it to have it pause. */
-export const pause = 'Think it over.'
-
-/** An upstream that answers at once, or begins an answer and says no more. */
+/** An upstream that begins an answer and says no more. */
 export async function startPausingUpstream(): Promise<PausingUpstream> {
   const server = createServer(async (asked, answer) => {
     if (asked.method === 'GET') {
       answer.setHeader('content-type', 'application/json').end('{"object":"list","data":[]}')
       return
     }
-    const { messages } = (await json(asked)) as { messages: { content: string }[] }
-    if (messages.at(-1)?.content !== pause) {
-      answer.setHeader('content-type', 'application/json').end(completion)
-      return
-    }
+    await buffer(asked)
     const choices = [{ index: 0, delta: { role: 'assistant', content: 'Well' }, finish_reason: null }]
     const chunk = { id: 'chatcmpl-paused', object: 'chat.completion.chunk', model: 'canned', choices }
     answer.setHeader('content-type', 'text/event-stream').write(`data: ${JSON.stringify(chunk)}\n\n`)

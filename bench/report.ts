@@ -47,7 +47,9 @@ export const conditions = ({ date, machine, versions }: ThisMachine): string =>
   [
     `${date}, ${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB`,
     ...Object.entries(versions).map((one) => one.join(' ')),
-  ].join(', ').concat('.')
+  ]
+    .join(', ')
+    .concat('.')
 
 function turn({ turn: load, costs, memory }: ScalingResult): string {
   return table(

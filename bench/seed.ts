@@ -2,6 +2,7 @@ import { Keys } from '../src/conversation/access/keys.ts'
 import type { KeyLimits } from '../src/conversation/access/limits.ts'
 import { type ArchivedTurn, importClient } from '../src/conversation/archive.ts'
 import { newId } from '../src/conversation/ids.ts'
+import { answerId } from '../src/conversation/turn-event.ts'
 import { openStorage } from '../src/storage/open-storage.ts'
 import { progress } from './progress.ts'
 
@@ -66,7 +67,7 @@ async function* turns(count: number): AsyncGenerator<ArchivedTurn> {
     yield {
       question: { role: 'user', content: question, at, turnId, id: newId('msg', at) },
       answer: {
-        ...{ role: 'assistant', content: answer, at, turnId, id: newId('msg', at) },
+        ...{ role: 'assistant', content: answer, at, turnId, id: answerId(turnId) },
         model: 'canned',
       },
     }

@@ -9,10 +9,7 @@ const messages = 20
 const sizes = [10_000, 1_000_000]
 
 /** The same clients, in a small database and in a large one. Before each round they get back the history that they had. */
-export async function stored(
-  stage: Stage,
-  rounds: Rounds,
-): Promise<(Figures & { messages: number })[]> {
+export async function stored(stage: Stage, rounds: Rounds): Promise<(Figures & { messages: number })[]> {
   await using servers = new AsyncDisposableStack()
   const contenders = []
   const asked: StoredClients[] = []
