@@ -14,7 +14,7 @@ export interface Contender {
 }
 
 /** What a server did in a second or two. */
-export interface Slice {
+interface Slice {
   readonly perSecond: number
   /** Milliseconds, as is the CPU of a request. */
   readonly p50: number
@@ -45,18 +45,18 @@ export const allRounds = ({ rounds }: Pick<Rounds, 'rounds'>): number => warmUp 
 export async function interleave(
   contenders: readonly Contender[],
   options: Rounds,
-  beforeEach?: (round: number) => Promise<void>,
+  beforeEach?: () => Promise<void>,
 ): Promise<Slices> {
-  const slices: Record<string, Slice[]> = {}
+  const slices: Record<string, Slice[]> = Object.fromEntries(contenders.map(({ name }) => [name, []]))
   for (let round = 0; round < allRounds(options); round++) {
-    await beforeEach?.(round)
+    await beforeEach?.()
     for (const { name, server, load } of round % 2 === 0 ? contenders : contenders.toReversed()) {
       const before = cpuOfTree(server.pid)
       const { seconds, connections } = options
       const asked = { urls: [server.url], connections, seconds, from: 0, cpus: [1], ...load(round) }
       const { requests, perSecond, p50, p99 } = await runLoad(asked)
       const cpu = (cpuOfTree(server.pid) - before) / requests
-      if (round >= warmUp) (slices[name] ??= []).push({ perSecond, p50, p99, cpu })
+      if (round >= warmUp) slices[name]?.push({ perSecond, p50, p99, cpu })
       const which = round < warmUp ? 'warming up' : `round ${round - warmUp + 1} of ${options.rounds}`
       progress(`${which}: ${name}, ${Math.round(perSecond)} requests a second`)
     }

@@ -71,7 +71,16 @@ async function runWrk(
 ): Promise<Summary> {
   const { path = '/query', headers = {}, bodyFile = '' } = request
   const each = `-c${Math.max(1, Math.round(connections / urls.length))}`
-  const args = ['-t1', each, `-d${seconds}s`, '-s', join(import.meta.dirname, 'query.lua'), url]
+  const args = [
+    '-t1',
+    '--timeout',
+    '10s',
+    each,
+    `-d${seconds}s`,
+    '-s',
+    join(import.meta.dirname, 'query.lua'),
+    url,
+  ]
   const own = [`${from}`, `${many}`, `${offset}`, bodyFile, path, ...Object.entries(headers).flat()]
   const child = spawn('taskset', ['-c', cpus.join(), 'wrk', ...args, '--', ...own], {
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -22,7 +22,7 @@ export interface Seeded {
   readonly secret: string
 }
 
-export const historyLength = 20
+const historyLength = 20
 
 export async function prepareStage(): Promise<Stage> {
   const upstream = await startCannedUpstream()

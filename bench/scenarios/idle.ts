@@ -7,10 +7,10 @@ import { progress } from '../progress.ts'
 import { type Stage, seeded } from '../stage.ts'
 
 /** Clients that are asked until the server is warm and its memory has its size. */
-const usual = 10_000
+const usual = 5_000
 /** Clients that are asked besides. */
-const further = 30_000
-const warmUp = 40_000
+const further = 20_000
+const warmUp = 20_000
 
 /** What memory conversations take that are not in use any more, once a server is warm. */
 export async function idle(stage: Stage): Promise<PerformanceResult['idle']> {
