@@ -15,6 +15,21 @@ export interface Load {
   readonly from: number
   /** The cores that it may use. */
   readonly cpus: readonly number[]
+  /** How many clients are asked in turn. @default clients */
+  readonly clients?: number
+  /** The number of the first of them. @default 0 */
+  readonly offset?: number
+  /** @default queries, without a key */
+  readonly request?: Asked
+}
+
+/** What is sent. */
+export interface Asked {
+  /** @default '/query' */
+  readonly path?: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** A file whose content is sent each time, in place of queries. */
+  readonly bodyFile?: string
 }
 
 export interface Answered {
@@ -52,11 +67,22 @@ interface Summary {
 async function runWrk(
   url: string,
   from: number,
-  { urls, connections, seconds, cpus }: Load,
+  { urls, connections, seconds, cpus, clients: many = clients, offset = 0, request = {} }: Load,
 ): Promise<Summary> {
+  const { path = '/query', headers = {}, bodyFile = '' } = request
   const each = `-c${Math.max(1, Math.round(connections / urls.length))}`
-  const args = ['-t1', each, `-d${seconds}s`, '-s', join(import.meta.dirname, 'query.lua'), url]
-  const child = spawn('taskset', ['-c', cpus.join(), 'wrk', ...args, '--', `${from}`, `${clients}`], {
+  const args = [
+    '-t1',
+    '--timeout',
+    '10s',
+    each,
+    `-d${seconds}s`,
+    '-s',
+    join(import.meta.dirname, 'query.lua'),
+    url,
+  ]
+  const own = [`${from}`, `${many}`, `${offset}`, bodyFile, path, ...Object.entries(headers).flat()]
+  const child = spawn('taskset', ['-c', cpus.join(), 'wrk', ...args, '--', ...own], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const [said, failed, [code]] = await Promise.all([

@@ -40,7 +40,7 @@ const layout = (name: string) => ({
 requireTools()
 const result = await measure()
 process.stdout.write(`\n${Object.values(partitionTablesShown(result)).join('\n\n')}\n`)
-if (options.save) save('partitions', result, partitionTablesShown)
+if (options.save) save('partitions', result, (kept) => ({ 'docs/scaling.md': partitionTablesShown(kept) }))
 
 interface Candidate {
   readonly parts: number
@@ -60,12 +60,12 @@ async function measure(): Promise<PartitionResult> {
   for (const parts of divisions) {
     progress(parts === 1 ? 'tables as they are' : `tables in ${parts} parts`)
     const url = await postgres.newDatabase()
-    await (await startInstance(url, upstream.baseUrl))[Symbol.asyncDispose]() // makes the tables
+    await (await startInstance(upstream.baseUrl, { DATABASE_URL: url }))[Symbol.asyncDispose]() // makes the tables
     const client = new Client(url)
     await client.connect()
     resources.defer(() => client.end())
     if (parts > 1) await partitionTables(client, parts)
-    const instances = [resources.use(await startInstance(url, upstream.baseUrl))]
+    const instances = [resources.use(await startInstance(upstream.baseUrl, { DATABASE_URL: url }))]
     const stage = {
       instances,
       postgres: postgres.pid ?? 0,
@@ -84,11 +84,11 @@ async function measure(): Promise<PartitionResult> {
   const observer = resources.use(new Observer(await emptyDatabase()))
   const version = await observer.connect()
   const runs = await rounds(candidates)
-  return { ...thisMachine(version), method: options, runs, objections }
+  return { ...thisMachine({ Postgres: version }), method: options, runs, objections }
 
   async function emptyDatabase(): Promise<string> {
     const url = await postgres.newDatabase()
-    await (await startInstance(url, upstream.baseUrl))[Symbol.asyncDispose]()
+    await (await startInstance(upstream.baseUrl, { DATABASE_URL: url }))[Symbol.asyncDispose]()
     const client = new Client(url)
     await client.connect()
     for (const [table, key] of wishes)

@@ -1,16 +1,21 @@
 -- Asks for one client after the other, so that every conversation grows evenly and none has two messages at once.
--- Arguments: the number of the first client, and how many there are.
+-- Arguments: which client is asked first, how many there are, the number of client 0; a file whose content is sent in place of
+-- queries ("" for none), the path, and names and values of headers.
 local headers = { ['Content-Type'] = 'application/json' }
-local next, clients
+local next, clients, offset, path, fixed
 
 function init(args)
-  next, clients = tonumber(args[1]), tonumber(args[2])
+  next, clients, offset, path = tonumber(args[1]), tonumber(args[2]), tonumber(args[3]), args[5]
+  for i = 6, #args, 2 do headers[args[i]] = args[i + 1] end
+  if args[4] ~= '' then fixed = wrk.format('POST', path, headers, io.open(args[4], 'rb'):read('*a')) end
 end
 
 function request()
-  local body = '{"client_name":"client ' .. next % clients .. '","input":"Which train goes to Busan this evening, please?"}'
+  if fixed then return fixed end
+  local name = 'client ' .. offset + next % clients
   next = next + 1
-  return wrk.format('POST', '/query', headers, body)
+  local body = '{"client_name":"' .. name .. '","input":"Which train goes to Busan this evening, please?"}'
+  return wrk.format('POST', path, headers, body)
 end
 
 function done(summary, latency)

@@ -44,7 +44,12 @@ function runs(result: ScalingResult): string {
 const difference = (ratio: number): string => `${ratio >= 1 ? '+' : '−'}${shown(Math.abs(ratio - 1) * 100)} %`
 
 export const conditions = ({ date, machine, versions }: ThisMachine): string =>
-  `${date}, ${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB, Node.js ${versions.node}, Postgres ${versions.postgres}.`
+  [
+    `${date}, ${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB`,
+    ...Object.entries(versions).map((one) => one.join(' ')),
+  ]
+    .join(', ')
+    .concat('.')
 
 function turn({ turn: load, costs, memory }: ScalingResult): string {
   return table(

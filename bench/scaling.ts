@@ -45,7 +45,7 @@ const layouts = (distant: Pick<Layout, 'roundTrip' | 'longer'>): [Layout, Layout
 requireTools()
 const result = await measure()
 process.stdout.write(`\n${Object.values(scalingTables(result)).join('\n\n')}\n`)
-if (options.save) save('scaling', result, scalingTables)
+if (options.save) save('scaling', result, (kept) => ({ 'docs/scaling.md': scalingTables(kept) }))
 process.exitCode = result.check.passed ? 0 : 1
 
 async function measure(): Promise<ScalingResult> {
@@ -57,7 +57,8 @@ async function measure(): Promise<ScalingResult> {
   const upstream = resources.use(await startCannedUpstream())
   const database = await postgres.newDatabase()
   const distance = resources.use(await startCountingProxy(database, far))
-  const start = async (url: string) => resources.use(await startInstance(url, upstream.baseUrl))
+  const start = async (url: string) =>
+    resources.use(await startInstance(upstream.baseUrl, { DATABASE_URL: url }))
   const instances = [await start(database), await start(database)]
   instances.push(await start(distance.url), await start(distance.url))
   const observer = resources.use(new Observer(database))
@@ -104,7 +105,7 @@ async function measure(): Promise<ScalingResult> {
   const costs = costsOf(measured, turn)
   const runs = runsOf(measured, costs, commitWait)
   return {
-    ...thisMachine(version),
+    ...thisMachine({ Postgres: version }),
     method: { clients, ...options, messages, commitWait },
     costs,
     turn,

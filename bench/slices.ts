@@ -1,7 +1,7 @@
 import type { Machine } from './capacity.ts'
-import type { Instance } from './instance.ts'
 import { clients, runLoad } from './load.ts'
 import { busy, cpuOf, cpuOfEnded, cpuOfMainThread, cpuOfTree, pin } from './processes.ts'
+import type { Server } from './spawn-server.ts'
 
 /** What shares some cores: instances by their number, Postgres, and the load with its upstream. */
 interface Placement {
@@ -24,7 +24,7 @@ export interface Layout {
 
 /** All that stays up during a run. */
 export interface Stage {
-  readonly instances: readonly Instance[]
+  readonly instances: readonly Server[]
   readonly postgres: number
   readonly upstream: number
   readonly connections: number

@@ -24,7 +24,7 @@ export interface Options {
   /** Of each slice. */
   readonly seconds: number
   readonly connections: number
-  /** Whether the results replace those in bench/results and in docs/scaling.md. */
+  /** Whether the results replace those in bench/results and in the pages that show them. */
   readonly save: boolean
 }
 
