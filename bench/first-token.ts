@@ -7,6 +7,8 @@ import { Client } from 'undici'
 export interface FirstToken {
   readonly targets: readonly Target[]
   readonly requests: number
+  /** The number of the first one. */
+  readonly from: number
 }
 
 interface Target {
@@ -19,10 +21,10 @@ interface Target {
   readonly marker: string
 }
 
-const { targets, requests } = JSON.parse(process.argv[2] ?? '') as FirstToken
+const { targets, requests, from } = JSON.parse(process.argv[2] ?? '') as FirstToken
 const clients = targets.map(({ url }) => new Client(url))
 const times: number[][] = targets.map(() => [])
-for (let n = 0; n < requests; n++) {
+for (let n = from; n < from + requests; n++) {
   for (const [i, target] of targets.entries()) {
     const client = clients[i]
     if (client !== undefined) times[i]?.push(await firstPiece(client, target, n))

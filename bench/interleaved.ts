@@ -36,7 +36,9 @@ export interface Figures extends Slice {
 export type Rounds = Pick<Options, 'rounds' | 'seconds' | 'connections'>
 
 /** Rounds before those that count: a server gets fast by being asked some ten thousand times. */
-const warmUp = 2
+const warmUp = 4
+/** For how many seconds clients are asked before it is measured how they are: they are in the midst of a conversation. */
+const before = 1
 
 /** Rounds in all, for those who need a set of clients for each. */
 export const allRounds = ({ rounds }: Pick<Rounds, 'rounds'>): number => warmUp + rounds
@@ -51,11 +53,12 @@ export async function interleave(
   for (let round = 0; round < allRounds(options); round++) {
     await beforeEach?.()
     for (const { name, server, load } of round % 2 === 0 ? contenders : contenders.toReversed()) {
-      const before = cpuOfTree(server.pid)
       const { seconds, connections } = options
-      const asked = { urls: [server.url], connections, seconds, from: 0, cpus: [1], ...load(round) }
-      const { requests, perSecond, p50, p99 } = await runLoad(asked)
-      const cpu = (cpuOfTree(server.pid) - before) / requests
+      const asked = { urls: [server.url], connections, from: 0, cpus: [1], ...load(round) }
+      const { requests: from } = await runLoad({ ...asked, seconds: before })
+      const used = cpuOfTree(server.pid)
+      const { requests, perSecond, p50, p99 } = await runLoad({ ...asked, seconds, from })
+      const cpu = (cpuOfTree(server.pid) - used) / requests
       if (round >= warmUp) slices[name]?.push({ perSecond, p50, p99, cpu })
       const which = round < warmUp ? 'warming up' : `round ${round - warmUp + 1} of ${options.rounds}`
       progress(`${which}: ${name}, ${Math.round(perSecond)} requests a second`)

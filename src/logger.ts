@@ -9,6 +9,8 @@ import {
 
 /** How long the end of the process waits for its last line, in milliseconds. */
 const longestWait = 1_000
+/** For how long lines are gathered, in milliseconds. A process that is killed takes those with it. */
+const gatherFor = 20
 
 /** A log, and how it ends. */
 export interface LogOutput {
@@ -49,8 +51,8 @@ export function createLogger(level: string): LogOutput {
 }
 
 /**
- * Writes what comes in one turn of the event loop at once: a busy server would take longer to write its lines one by one than
- * to make them.
+ * Writes what comes within some milliseconds at once: a busy server would take longer to write its lines one by one than to
+ * make them, and each write may wait for a disk that has commits to do.
  */
 function gathering(write: (text: string) => void): DestinationStream & { flushSync(): void } {
   let text = ''
@@ -61,7 +63,7 @@ function gathering(write: (text: string) => void): DestinationStream & { flushSy
   }
   return {
     write(line) {
-      if (text === '') setImmediate(flushSync)
+      if (text === '') setTimeout(flushSync, gatherFor)
       text += line
     },
     flushSync, // which pino calls after a fatal line

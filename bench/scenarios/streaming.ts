@@ -39,9 +39,9 @@ export async function streaming(stage: Stage, rounds: Rounds): Promise<Streaming
   )
   progress('time to the first token')
   const json = { 'content-type': 'application/json' }
-  const name = `client ${many * clients} {n}`
   const [ofBase = [], ofDaehwa = []] = await firstTokens({
     requests: warmUp + requests,
+    from: many * clients,
     targets: [
       {
         ...{ url: base.url, path: '/', headers: json },
@@ -50,7 +50,7 @@ export async function streaming(stage: Stage, rounds: Rounds): Promise<Streaming
       },
       {
         ...{ url: daehwa.url, path: '/query', headers: { ...headers, ...json } },
-        body: JSON.stringify({ client_name: name, input: 'Which train?', stream: true }),
+        body: JSON.stringify({ client_name: 'client {n}', input: 'Which train?', stream: true }),
         marker: 'response.output_text.delta',
       },
     ],

@@ -27,7 +27,7 @@ export interface Head {
 
 export const stateOf = ({ client }: Head): ConversationState => client.state
 
-export const isUnsettled = ({ open, tail }: Head): boolean => open !== undefined || tail.length > 0
+const isUnsettled = ({ open, tail }: Head): boolean => open !== undefined || tail.length > 0
 
 export function accepted(head: Head, record: Accepted): void {
   head.fence = record.fence
