@@ -34,6 +34,11 @@ export interface PastItem extends Fragment {
   readonly position: number
 }
 
+/** The messages of a run of turns that ends with the newest, joined by commas as they go upstream; empty: none. */
+export interface PastRun extends Fragment {
+  readonly items: () => readonly PastItem[]
+}
+
 /** The size of a finished turn: its place in the conversation, and the sizes of its items. */
 export interface PastTurn {
   readonly seq: number

@@ -2,6 +2,7 @@ import { answerOf, firstThatAnswers, preferring, servedMark, type Upstreams } fr
 import { type Charge, chargeOf, type Sent } from './charge.ts'
 import { collect, type Finish } from './collect-answer.ts'
 import { type Context, messagesOf, sizeOf } from './context/choose-context.ts'
+import { noRun } from './context/past-run.ts'
 import { exact, uncounted } from './context/sizes.ts'
 import {
   type Asked,
@@ -162,7 +163,7 @@ async function answer(
         const past = await countedPast(context, deps.countTokens)
         cap = shrinks + 1 < maxShrinks ? Math.floor(past / 4) : 0
         if (asked.settings.max_output_tokens === undefined) {
-          const all = past + sizeOf({ ...context, past: [] }).tokens
+          const all = past + sizeOf({ ...context, past: noRun }).tokens
           deps.calibration.refused(target.name, all, target.limits.window)
         }
         const fields = { turn: claim.turnId, model: target.name, room: cap }
@@ -185,11 +186,11 @@ function generationFor({ settings }: Asked, target: Target): Generation | undefi
 }
 
 const mayShrink = (error: unknown, { past }: Context, shrinks: number): boolean =>
-  codeOf(error) === 'context_length_exceeded' && past.length > 0 && shrinks < maxShrinks
+  codeOf(error) === 'context_length_exceeded' && past.json !== '' && shrinks < maxShrinks
 
 async function countedPast({ past }: Context, countTokens: CountTokens): Promise<number> {
   let tokens = 0
-  for (const item of past) tokens += (await exact(item, countTokens)).tokens
+  for (const item of past.items()) tokens += (await exact(item, countTokens)).tokens
   return tokens
 }
 

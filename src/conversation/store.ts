@@ -12,6 +12,7 @@ import type {
   ItemView,
   LateCount,
   PastItem,
+  PastRun,
   PastTurn,
 } from './conversation.ts'
 import type { ErrorCode } from './errors.ts'
@@ -164,6 +165,8 @@ export interface PastStore {
   tokensBetween(state: ConversationState, from: number, to: number): Promise<number>
   /** The messages of the turns from `fromSeq` on and before `toSeq` (all when undefined), oldest first. */
   itemsFrom(state: ConversationState, fromSeq: number, toSeq?: number): Promise<readonly PastItem[]>
+  /** The same up to the newest turn, as one text. */
+  run(state: ConversationState, fromSeq: number): Promise<PastRun>
   /** The same, with their ids. */
   views(state: ConversationState, fromSeq: number, toSeq: number): Promise<ItemView[]>
   /** Keeps sizes that were not known when their items were kept. */

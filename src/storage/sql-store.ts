@@ -1,3 +1,4 @@
+import { runOf } from '../conversation/context/past-run.ts'
 import type { ConversationKey } from '../conversation/conversation.ts'
 import type { Store } from '../conversation/store.ts'
 import { accept, knownTurn } from './accept-turn.ts'
@@ -29,6 +30,7 @@ export function sqlStore(database: Database): Store {
     turnsBefore: (state, before, count) => database.read(() => past.turnsBefore(state, before, count)),
     tokensBetween: (state, from, to) => database.read(() => past.tokensBetween(state, from, to)),
     itemsFrom: (state, from, to) => database.read(() => past.itemsFrom(state, from, to)),
+    run: async (state, from) => runOf(await database.read(() => past.itemsFrom(state, from))),
     views: (state, from, to) => database.read(() => past.views(state, from, to)),
     keepCounts: (state, counts) => database.write(() => past.keepCounts(state, counts)),
     pinned: (state) => database.read(() => past.pinned(state)),

@@ -1,9 +1,10 @@
 import type { ConversationState } from '../client.ts'
-import type { Compaction, Fragment, ItemView, PastItem } from '../conversation.ts'
+import type { Compaction, Fragment, ItemView, PastRun } from '../conversation.ts'
 import { DaehwaError } from '../errors.ts'
 import type { CountTokens } from '../ports.ts'
 import type { PastStore } from '../store.ts'
 import { type Limits, roomForTurns } from './context-window.ts'
+import { mended, noRun } from './past-run.ts'
 import { oldestThatFits, oldestThatFitsCounted, steadyCut } from './past-window.ts'
 import { exact, tokensOf, uncounted } from './sizes.ts'
 
@@ -31,7 +32,7 @@ export interface Context {
   readonly instructions: Fragment | undefined
   readonly pinned: readonly ItemView[]
   readonly summary: Compaction | undefined
-  readonly past: readonly PastItem[]
+  readonly past: PastRun
   readonly input: Fragment
   /** Where the past begins: turns before it that no summary covers are left out. */
   readonly from: number
@@ -73,7 +74,7 @@ export async function chooseContext(
   return {
     ...parts,
     pinned: parts.pinned.filter(({ seq }) => seq < from),
-    past: from < state.nextSeq ? await past.itemsFrom(state, from) : [],
+    past: from < state.nextSeq ? await past.run(state, from) : noRun,
     ...{ from, leftOut: from - Math.max(state.firstSeq, parts.summary?.toSeq ?? 0), limits },
   }
 }
@@ -90,23 +91,19 @@ export async function roomForPast(
   return Math.max(0, roomBeside(parts, request.limits))
 }
 
-/** A context as the messages of a request. */
+/** A context as the messages of a request, of which some are joined by commas. */
 export function messagesOf({ instructions, pinned, summary, past, input }: Context): string[] {
-  const before = [instructions, ...pinned, summary].filter((part) => part !== undefined)
-  return [...before, ...past, input].map(mended)
+  const before = [instructions, ...pinned, summary].filter((part) => part !== undefined).map(mended)
+  return past.json === '' ? [...before, mended(input)] : [...before, past.json, mended(input)]
 }
 
-/** A message as every API takes it: an answer without a word is refused by some. What is stored stays as it was. */
-export const mended = ({ json }: Fragment): string =>
-  json === '{"role":"assistant","content":""}' ? '{"role":"assistant","content":"(no answer)"}' : json
-
 /** All that a context sends. */
-export const fragmentsOf = (context: Context): Fragment[] => [...partsOf(context), ...context.past]
+export const fragmentsOf = (context: Context): Fragment[] => [...partsOf(context), ...context.past.items()]
 
 /** The tokens of a context as far as they are known, and whether all of them are counted. */
-export function sizeOf(context: Context): { tokens: number; counted: boolean } {
-  const all = fragmentsOf(context)
-  return { tokens: tokensOf(all), counted: all.every(({ counted }) => counted) }
+export function sizeOf({ past, ...parts }: Context): { tokens: number; counted: boolean } {
+  const all = partsOf(parts)
+  return { tokens: past.tokens + tokensOf(all), counted: past.counted && all.every(({ counted }) => counted) }
 }
 
 type Parts = Pick<Context, 'instructions' | 'pinned' | 'summary' | 'input'>

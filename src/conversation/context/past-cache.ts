@@ -1,30 +1,23 @@
 import type { ConversationState } from '../client.ts'
-import type { PastItem } from '../conversation.ts'
 import type { Pace } from '../pacer.ts'
 import type { Cleared, PastStore } from '../store.ts'
-import { tokensOf } from './sizes.ts'
+import { noRun, runOf } from './past-run.ts'
+import {
+  extended,
+  grown,
+  itemsOf,
+  newest,
+  nothing,
+  type Past,
+  sizeOf,
+  startOf,
+  turnsOf,
+} from './remembered-past.ts'
 
-/** How much is remembered of all conversations together, in UTF-16 units of JSON, and what a message takes besides. */
-const most = 16 * 1024 * 1024
-const perMessage = 64
+/** How much is remembered of all conversations together, in UTF-16 units of JSON. */
+const most = 24 * 1024 * 1024
 /** So many turns are read when their sizes are asked for: they are sent next. */
 const short = 64
-
-/** A turn with its messages, which are sizes too. */
-interface RememberedTurn {
-  readonly seq: number
-  readonly sizes: PastItem[]
-}
-
-/** The newest turns of one conversation, without a gap: those from `from` on. A history only grows, until its epoch ends. */
-interface Past {
-  readonly epoch: number
-  readonly from: number
-  readonly next: number
-  /** Oldest first, each at the place that is its `seq` less `from`. */
-  readonly turns: readonly RememberedTurn[]
-  readonly size: number
-}
 
 /**
  * A store that remembers the pasts that were sent last. What was read once of an epoch stays true, so a later turn
@@ -36,7 +29,8 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
   let total = 0
 
   const forget = (conversation: string) => {
-    total -= pasts.get(conversation)?.size ?? 0
+    const past = pasts.get(conversation)
+    if (past !== undefined) total -= sizeOf(past)
     pasts.delete(conversation)
   }
 
@@ -49,9 +43,9 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
 
   const remember = (conversation: string, past: Past) => {
     forget(conversation)
-    const kept = past.size > most / 2 ? newest(past, most / 4) : past
+    const kept = sizeOf(past) > most / 2 ? newest(past, most / 4) : past
     pasts.set(conversation, kept)
-    total += kept.size
+    total += sizeOf(kept)
     for (const oldest of pasts.keys()) {
       if (total <= most) break
       forget(oldest)
@@ -74,7 +68,7 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
 
   const read = async (state: ConversationState, from: number): Promise<Past> => {
     const items = await store.itemsFrom(state, from, state.nextSeq)
-    const past = extended({ epoch: state.epoch, from, next: from, turns: [], size: 0 }, items, state.nextSeq)
+    const past = extended({ ...nothing, epoch: state.epoch, from, next: from }, items, state.nextSeq)
     remember(state.conversation, past)
     return past
   }
@@ -87,7 +81,7 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       const from = Math.max(state.firstSeq, beforeSeq - count)
       if (past === undefined || from < past.from) return store.turnsBefore(state, beforeSeq, count)
       const { turns, from: first } = await upToDate(state, past)
-      return turns.slice(from - first, beforeSeq - first).reverse()
+      return turnsOf({ turns, from: first }, from, beforeSeq).reverse()
     },
     async views(state, from, to) {
       await pace()
@@ -99,21 +93,36 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       if (past === undefined && to === state.nextSeq && to - from <= short) past = await read(state, from)
       if (past === undefined || from < past.from) return store.tokensBetween(state, from, to)
       const { turns, from: first } = await upToDate(state, past)
-      return turns.slice(from - first, to - first).reduce((total, { sizes }) => total + tokensOf(sizes), 0)
+      return grown(noRun, turnsOf({ turns, from: first }, from, to)).tokens
     },
     async itemsFrom(state, fromSeq, toSeq = state.nextSeq) {
       await pace()
       const past = known(state)
       const from = Math.max(state.firstSeq, fromSeq)
       if (past !== undefined && from >= past.from) {
-        const { turns, from: first } = await upToDate(state, past)
-        return turns.slice(from - first, Math.max(from, toSeq) - first).flatMap(({ sizes }) => sizes)
+        return itemsOf(await upToDate(state, past), from, toSeq)
       }
       if (toSeq !== state.nextSeq) return store.itemsFrom(state, fromSeq, toSeq)
-      return (await read(state, from)).turns.flatMap(({ sizes }) => sizes)
+      return itemsOf(await read(state, from), from, toSeq)
+    },
+    async run(state, fromSeq) {
+      await pace()
+      const from = Math.max(state.firstSeq, fromSeq)
+      const kept = known(state)
+      const past =
+        kept === undefined || from < kept.from ? await read(state, from) : await upToDate(state, kept)
+      const last = past.sent?.from === from ? past.sent : { next: from, size: noRun }
+      const size = grown(last.size, turnsOf(past, last.next, past.next))
+      if (pasts.get(state.conversation) === past)
+        pasts.set(state.conversation, { ...past, sent: { from, next: past.next, size } })
+      const { turns, text, from: first } = past
+      const items = () => itemsOf({ turns, text, from: first }, from, state.nextSeq)
+      const json = past.isMended ? runOf(items()).json : text.slice(startOf(past, from))
+      return { json, ...size, items }
     },
     async keepCounts(state, counts) {
       const past = known(state)
+      if (past?.sent !== undefined) pasts.set(state.conversation, { ...past, sent: undefined })
       for (const { seq, position, tokens } of past === undefined ? [] : counts) {
         const item = past?.turns[seq - past.from]?.sizes.find((size) => size.position === position)
         if (item !== undefined) Object.assign(item, { tokens, counted: true })
@@ -124,29 +133,3 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
     forget: async (key, at, idleSince) => dropped(await store.forget(key, at, idleSince)),
   }
 }
-
-function extended(past: Past, fresh: readonly PastItem[], next: number): Past {
-  const turns = [...past.turns]
-  let { size } = past
-  let last: RememberedTurn | undefined
-  for (const item of fresh) {
-    size += item.json.length + perMessage
-    if (last?.seq !== item.seq) {
-      last = { seq: item.seq, sizes: [] }
-      turns.push(last)
-    }
-    last.sizes.push(item)
-  }
-  return { ...past, next, turns, size }
-}
-
-/** The newest turns of a past, as many as are no larger than `size`. */
-function newest(past: Past, size: number): Past {
-  let first = 0
-  let left = past.size
-  for (; left > size; first++) left -= sizeOf(past.turns[first])
-  return { ...past, from: past.from + first, turns: past.turns.slice(first), size: left }
-}
-
-const sizeOf = (turn: RememberedTurn | undefined): number =>
-  turn?.sizes.reduce((total, { json }) => total + json.length + perMessage, 0) ?? 0

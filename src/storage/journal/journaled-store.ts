@@ -1,4 +1,5 @@
 import type { ConversationState } from '../../conversation/client.ts'
+import { runOf } from '../../conversation/context/past-run.ts'
 import type { ConversationKey, Fragment, PastItem, Size } from '../../conversation/conversation.ts'
 import type { Settings } from '../../conversation/settings.ts'
 import type { Line, NewTurn, Store } from '../../conversation/store.ts'
@@ -61,6 +62,13 @@ export function journaledStore(store: Store, database: Database, journal: Journa
     yield* pages()
   }
 
+  const itemsFrom: Store['itemsFrom'] = async (state, fromSeq, toSeq = state.nextSeq) => {
+    await ready()
+    const { settled, tail } = partsOf(heads.withId(state.conversation), state, fromSeq, toSeq)
+    if (settled === fromSeq) return tail
+    return [...(await store.itemsFrom(state, fromSeq, settled)), ...tail]
+  }
+
   return {
     ...store,
     async accept(turn: NewTurn, deadline: number | undefined, line: Line = {}) {
@@ -94,12 +102,8 @@ export function journaledStore(store: Store, database: Database, journal: Journa
       return store.updateDefaults(tenant, patch, at).finally(() => defaults.delete(tenant))
     },
 
-    async itemsFrom(state, fromSeq, toSeq = state.nextSeq) {
-      await ready()
-      const { settled, tail } = partsOf(heads.withId(state.conversation), state, fromSeq, toSeq)
-      if (settled === fromSeq) return tail
-      return [...(await store.itemsFrom(state, fromSeq, settled)), ...tail]
-    },
+    itemsFrom,
+    run: async (state, from) => runOf(await itemsFrom(state, from)),
     async turnsBefore(state, beforeSeq, count) {
       await ready()
       const from = Math.max(state.firstSeq, beforeSeq - count)

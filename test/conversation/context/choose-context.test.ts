@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, it, onTestFinished } from 'vitest'
-import { chooseContext, mended } from '../../../src/conversation/context/choose-context.ts'
+import { chooseContext } from '../../../src/conversation/context/choose-context.ts'
+import { mended } from '../../../src/conversation/context/past-run.ts'
 import { steadyCut } from '../../../src/conversation/context/past-window.ts'
 import { uncounted } from '../../../src/conversation/context/sizes.ts'
 import { limitsOf } from '../../../src/conversation/model-limits.ts'
@@ -35,7 +36,7 @@ async function conversation(turns: number) {
       own: limitsOf('m', window),
     }
     const { past } = await chooseContext({ past: store, countTokens }, claim, request)
-    return { turns: past.length / 2, counted: counted.length }
+    return { turns: past.items().length / 2, counted: counted.length }
   }
   return { choose }
 }

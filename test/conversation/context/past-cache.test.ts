@@ -1,7 +1,13 @@
 import { expect, it, onTestFinished } from 'vitest'
-import { chooseContext, messagesOf } from '../../../src/conversation/context/choose-context.ts'
+import {
+  chooseContext,
+  fragmentsOf,
+  messagesOf,
+  sizeOf,
+} from '../../../src/conversation/context/choose-context.ts'
 import { rememberingPasts } from '../../../src/conversation/context/past-cache.ts'
-import { uncounted } from '../../../src/conversation/context/sizes.ts'
+import { mended } from '../../../src/conversation/context/past-run.ts'
+import { tokensOf, uncounted } from '../../../src/conversation/context/sizes.ts'
 import type { ConversationKey } from '../../../src/conversation/conversation.ts'
 import { pacer } from '../../../src/conversation/pacer.ts'
 import type { Store } from '../../../src/conversation/store.ts'
@@ -44,9 +50,19 @@ const never = async (): Promise<number> => {
   throw new Error('nothing had to be counted')
 }
 
-/** The messages of the next turn. */
-const contextOf = async (store: Store, past: Store, key: ConversationKey) =>
-  messagesOf(await chooseContext({ past, countTokens: never }, await stateOf(store, key), request))
+/** The messages of the next turn, as they are sent, and as they are looked through one by one. */
+const contextOf = async (store: Store, past: Store, key: ConversationKey): Promise<unknown[]> => {
+  const context = await chooseContext({ past, countTokens: never }, await stateOf(store, key), request)
+  const sent = JSON.parse(`[${messagesOf(context).join()}]`) as unknown[]
+  expect(
+    fragmentsOf(context)
+      .slice(2)
+      .map(mended)
+      .map((json) => JSON.parse(json)),
+  ).toEqual(sent.slice(1, -1))
+  expect(sizeOf(context).tokens).toBe(tokensOf(fragmentsOf(context)))
+  return sent
+}
 
 it('sends what the store would give, as the conversation grows, is cleared and grows again', async () => {
   const store = await open()
@@ -95,7 +111,7 @@ it('builds a context of 2,000 messages in 4 ms when it is cold, and in 0.5 ms wh
     const begin = process.cpuUsage()
     const messages = messagesOf(await chooseContext({ past: from, countTokens: never }, state, request))
     const { user, system } = process.cpuUsage(begin)
-    expect(messages).toHaveLength(2_002)
+    expect(JSON.parse(`[${messages.join()}]`)).toHaveLength(2_002)
     return (user + system) / 1_000
   }
   /** The run counts that others on this machine disturbed least. */

@@ -1,0 +1,99 @@
+import type { PastItem, Size } from '../conversation.ts'
+import { mended } from './past-run.ts'
+
+/** What a turn takes besides its text, in as many units. */
+const perTurn = 128
+
+/** A message: its size, and where its JSON ends in the text of the past. */
+interface RememberedItem {
+  readonly position: number
+  tokens: number
+  counted: boolean
+  readonly end: number
+}
+
+interface RememberedTurn {
+  readonly seq: number
+  readonly sizes: RememberedItem[]
+}
+
+/** The newest turns of one conversation, without a gap: those from `from` on. A history only grows, until its epoch ends. */
+export interface Past {
+  readonly epoch: number
+  readonly from: number
+  readonly next: number
+  /** Oldest first, each at the place that is its `seq` less `from`. */
+  readonly turns: readonly RememberedTurn[]
+  /** The JSON of all messages, joined by commas. */
+  readonly text: string
+  /** Whether one of them is not sent as it is stored. */
+  readonly isMended: boolean
+  /** How large the run was that was sent last: the next one is that, and what has come since. */
+  readonly sent: { readonly from: number; readonly next: number; readonly size: Size } | undefined
+}
+
+/** What is remembered of it takes so much. */
+export const sizeOf = ({ text, turns }: Past): number => text.length + turns.length * perTurn
+
+export const turnsOf = ({ turns, from: first }: Pick<Past, 'turns' | 'from'>, from: number, to: number) =>
+  turns.slice(from - first, Math.max(from, to) - first)
+
+/** Where the first message of a turn begins in the text. */
+export const startOf = ({ turns, from: first }: Pick<Past, 'turns' | 'from'>, from: number): number => {
+  const end = turns[from - first - 1]?.sizes.at(-1)?.end
+  return end === undefined ? 0 : end + 1
+}
+
+export function itemsOf(past: Pick<Past, 'turns' | 'text' | 'from'>, from: number, to: number): PastItem[] {
+  let start = startOf(past, from)
+  return turnsOf(past, from, to).flatMap(({ seq, sizes }) =>
+    sizes.map(({ position, tokens, counted, end }) => {
+      const json = past.text.slice(start, end)
+      start = end + 1
+      return { seq, position, tokens, counted, json }
+    }),
+  )
+}
+
+export function grown({ tokens, counted }: Size, turns: readonly RememberedTurn[]): Size {
+  let sum = tokens
+  let all = counted
+  for (const { sizes } of turns) {
+    for (const size of sizes) {
+      sum += size.tokens
+      all &&= size.counted
+    }
+  }
+  return { tokens: sum, counted: all }
+}
+
+export function extended(past: Past, fresh: readonly PastItem[], next: number): Past {
+  if (fresh.length === 0) return { ...past, next }
+  const turns = [...past.turns]
+  let end = past.text === '' ? -1 : past.text.length
+  let { isMended } = past
+  let last: RememberedTurn | undefined
+  for (const item of fresh) {
+    end += item.json.length + 1
+    isMended ||= mended(item) !== item.json
+    if (last?.seq !== item.seq) {
+      last = { seq: item.seq, sizes: [] }
+      turns.push(last)
+    }
+    const { position, tokens, counted } = item
+    last.sizes.push({ position, tokens, counted, end })
+  }
+  const texts = fresh.map(({ json }) => json)
+  return { ...past, next, turns, isMended, text: (past.text === '' ? texts : [past.text, ...texts]).join() }
+}
+
+/** The newest turns of a past, as many as are no larger than `size`. */
+export function newest(past: Past, size: number): Past {
+  let from = past.from
+  for (let left = sizeOf(past); left > size && from < past.next; from++)
+    left -= perTurn + startOf(past, from + 1) - startOf(past, from)
+  const empty = { ...nothing, epoch: past.epoch, from, next: from }
+  return extended(empty, itemsOf(past, from, past.next), past.next)
+}
+
+export const nothing = { turns: [], text: '', isMended: false, sent: undefined } as const
