@@ -11,6 +11,8 @@ import type { Stage } from './stage.ts'
 type How = Pick<Start, 'pause'>
 
 interface DaehwaStart extends How {
+  /** Of Node.js, besides those of `npm start`. */
+  readonly flags?: readonly string[]
   readonly durability?: 'full' | 'normal'
   readonly upstream?: string
 }

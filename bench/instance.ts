@@ -5,12 +5,12 @@ import { type Server, type Start, spawnServer } from './spawn-server.ts'
 export const startInstance = (
   upstream: string,
   env: Readonly<Record<string, string>>,
-  how: Pick<Start, 'cpus' | 'pause'> = {},
+  { flags = [], ...how }: Pick<Start, 'cpus' | 'pause'> & { readonly flags?: readonly string[] } = {},
 ): Promise<Server> =>
   spawnServer({
     ...how,
     command: process.execPath,
-    args: () => nodeArgs,
+    args: () => [...flags, ...nodeArgs],
     ready: '/readyz',
     env: {
       OPENAI_BASE_URL: upstream,

@@ -8,7 +8,7 @@ import { chargeKeys, settleHead } from './settle.ts'
 /** How much the journal holds, in UTF-16 units, before its oldest turns go to the tables: what a start after a kill has to read. */
 const usual = 8 * 1024 * 1024
 /** How many turns go to the tables at once, about: the more, the fewer pages are written for each. Some milliseconds. */
-const atOnce = 128
+const atOnce = 256
 
 /** Looks for a conversation in memory. */
 type Find = () => Head | undefined
