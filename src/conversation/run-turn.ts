@@ -2,8 +2,8 @@ import { answerOf, firstThatAnswers, preferring, servedMark, type Upstreams } fr
 import { type Charge, chargeOf, type Sent } from './charge.ts'
 import { collect, type Finish } from './collect-answer.ts'
 import { type Context, messagesOf, sizeOf } from './context/choose-context.ts'
-import { noRun } from './context/past-run.ts'
-import { exact, uncounted } from './context/sizes.ts'
+import { countedTokens, noRun } from './context/past-run.ts'
+import { uncounted } from './context/sizes.ts'
 import {
   type Asked,
   compactWhenFull,
@@ -15,7 +15,7 @@ import { codeOf, DaehwaError, toDaehwaError } from './errors.ts'
 import type { LiveTurn } from './live-turn.ts'
 import type { Target } from './model-catalog.ts'
 import { during } from './observer.ts'
-import type { CountTokens, Now } from './ports.ts'
+import type { Now } from './ports.ts'
 import { type Generation, generationOf } from './settings.ts'
 import type { Claim, QueuedTurn, Store } from './store.ts'
 import type { TurnRecord } from './turn.ts'
@@ -160,7 +160,7 @@ async function answer(
         return yield* answerOf(deps.upstreams, target, request, signal)
       } catch (error) {
         if (!mayShrink(error, context, shrinks) || live.begun) throw error
-        const past = await countedPast(context, deps.countTokens)
+        const past = await countedTokens(context.past, deps.countTokens)
         cap = shrinks + 1 < maxShrinks ? Math.floor(past / 4) : 0
         if (asked.settings.max_output_tokens === undefined) {
           const all = past + sizeOf({ ...context, past: noRun }).tokens
@@ -187,12 +187,6 @@ function generationFor({ settings }: Asked, target: Target): Generation | undefi
 
 const mayShrink = (error: unknown, { past }: Context, shrinks: number): boolean =>
   codeOf(error) === 'context_length_exceeded' && past.json !== '' && shrinks < maxShrinks
-
-async function countedPast({ past }: Context, countTokens: CountTokens): Promise<number> {
-  let tokens = 0
-  for (const item of past.items()) tokens += (await exact(item, countTokens)).tokens
-  return tokens
-}
 
 function learn({ calibration }: RunDeps, target: Target, context: Context, { usage }: Finish): void {
   const { tokens, counted } = sizeOf(context)

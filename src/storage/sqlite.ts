@@ -140,7 +140,14 @@ export class SqliteDatabase implements Database {
     while (!step.done) {
       before?.()
       const { sql, values, asArrays = false } = step.value
-      step = steps.next(this.#statement(sql, asArrays).all(...values))
+      let rows: unknown[]
+      try {
+        rows = this.#statement(sql, asArrays).all(...values)
+      } catch (error) {
+        step = steps.throw(error)
+        continue
+      }
+      step = steps.next(rows)
     }
     return step.value
   }

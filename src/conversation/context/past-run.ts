@@ -1,4 +1,6 @@
 import type { Fragment, PastItem, PastRun } from '../conversation.ts'
+import type { CountTokens } from '../ports.ts'
+import { exact } from './sizes.ts'
 
 /** A message as every API takes it: an answer without a word is refused by some. What is stored stays as it was. */
 export const mended = ({ json }: Fragment): string =>
@@ -16,4 +18,11 @@ export function runOf(items: readonly PastItem[], before: PastRun = noRun): Past
     texts.push(mended(item))
   }
   return { json: texts.join(), tokens, counted, items: () => [...before.items(), ...items] }
+}
+
+/** Its tokens, all of them counted. */
+export async function countedTokens({ items }: PastRun, countTokens: CountTokens): Promise<number> {
+  let tokens = 0
+  for (const item of items()) tokens += (await exact(item, countTokens)).tokens
+  return tokens
 }

@@ -86,12 +86,20 @@ export class Heads {
     if (head === undefined) return undefined
     this.#byName.set(name, head)
     this.#byId.set(stateOf(head).conversation, head)
-    for (const oldest of this.#byName.values()) {
-      if (this.#byName.size <= remembered) break
-      if (isUnsettled(oldest)) break // it will be settled soon, and those behind it are younger
-      this.forget(oldest)
-    }
+    this.#forgetOldest()
     return head
+  }
+
+  /** Looks at two for each that comes: so those that cannot be forgotten yet, and go to the end, hold up nobody. */
+  #forgetOldest(): void {
+    for (let looks = 2; this.#byName.size > remembered && looks > 0; looks--) {
+      const [[name, oldest] = []] = this.#byName
+      if (name === undefined || oldest === undefined) return
+      if (isUnsettled(oldest)) {
+        this.#byName.delete(name)
+        this.#byName.set(name, oldest)
+      } else this.forget(oldest)
+    }
   }
 
   /** Finds it by one of its turns from here on. */

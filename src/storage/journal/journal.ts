@@ -1,6 +1,6 @@
 import type { Companion, Work } from '../database.ts'
-import { Accounts } from './accounts.ts'
-import { accepted, answered, type Head, Heads, stateOf } from './heads.ts'
+import { type Head, stateOf } from './heads.ts'
+import { Memory } from './memory.ts'
 import type { Accepted, Answered, JournalRecord } from './records.ts'
 import { Rows } from './rows.ts'
 import { chargeKeys, settleHead } from './settle.ts'
@@ -22,8 +22,7 @@ type Find = () => Head | undefined
  * read anew from them.
  */
 export class Journal implements Companion {
-  readonly heads = new Heads()
-  readonly accounts = new Accounts()
+  readonly memory = new Memory()
   /** Those of whom the tables lack something, in the order of their oldest rows. */
   readonly #unsettled = new Map<Head, number>()
   #records: JournalRecord[] = []
@@ -48,7 +47,21 @@ export class Journal implements Companion {
   }
 
   /** Puts all there is of a conversation into the tables. One that has an open turn is theirs from then on. */
-  *put(find: Find): Work<Head | undefined> {
+  put(find: Find): Work<Head | undefined> {
+    return this.#whole(this.#put(find))
+  }
+
+  /** What fails of this fails the transaction, whatever else is in it. */
+  *#whole<T>(work: Work<T>): Work<T> {
+    try {
+      return yield* work
+    } catch (reason) {
+      this.#failure = { reason }
+      throw reason
+    }
+  }
+
+  *#put(find: Find): Work<Head | undefined> {
     yield* this.read()
     const head = find()
     if (head !== undefined && this.#unsettled.has(head)) yield* this.#settle([head], true)
@@ -58,12 +71,16 @@ export class Journal implements Companion {
   /** The same before the tables are changed: the conversation is read anew after that. */
   *release(find: Find): Work<void> {
     const head = yield* this.put(find)
-    if (head !== undefined) this.heads.forget(head)
-    this.accounts.forget()
+    if (head !== undefined) this.memory.heads.forget(head)
+    this.memory.accounts.forget()
   }
 
   /** The same for some, the oldest: answers how many. */
-  *putSome(): Work<number> {
+  putSome(): Work<number> {
+    return this.#whole(this.#putSome())
+  }
+
+  *#putSome(): Work<number> {
     yield* this.read()
     const some = this.#oldest()
     yield* this.#settle(some, true)
@@ -71,7 +88,11 @@ export class Journal implements Companion {
   }
 
   /** The same for all at once, after which no row is left. */
-  *putAll(): Work<void> {
+  putAll(): Work<void> {
+    return this.#whole(this.#putAll())
+  }
+
+  *#putAll(): Work<void> {
     yield* this.read()
     while (this.#unsettled.size > 0) yield* this.putSome()
     yield* this.#rows.dropBefore(this.#rows.next)
@@ -83,9 +104,16 @@ export class Journal implements Companion {
     if (this.#failure !== undefined) throw this.#failure.reason
     if (this.#records.length === 0) return
     if (this.#rows.size > this.#most) {
-      yield* this.#settle(this.#oldest(), false)
-      const [oldest = this.#rows.next] = this.#unsettled.values()
-      yield* this.#rows.dropBefore(oldest)
+      const oldest = this.#oldest()
+      const isAnswered = ({ tail }: Head) => tail.length > 0
+      yield* this.#settle(oldest.filter(isAnswered), false)
+      // Those that are open and nothing else were noted anew before, or are many: they would be noted anew for ever.
+      yield* this.#settle(
+        oldest.filter((head) => !isAnswered(head)),
+        true,
+      )
+      const [first = this.#rows.next] = this.#unsettled.values()
+      yield* this.#rows.dropBefore(first)
     }
     const records = this.#records
     this.#records = []
@@ -93,8 +121,7 @@ export class Journal implements Companion {
   }
 
   undone(): void {
-    this.heads.clear()
-    this.accounts.clear()
+    this.memory.clear()
     this.#unsettled.clear()
     this.#records = []
     this.#isRead = false
@@ -104,8 +131,13 @@ export class Journal implements Companion {
   /** Reads the rows that are there: once, and again after something was undone. What the tables have already is passed over. */
   *read(): Work<void> {
     if (this.#isRead) return
-    for (const { n, records } of yield* this.#rows.read()) {
-      for (const record of records) yield* this.#again(record, n)
+    try {
+      for (const { n, records } of yield* this.#rows.read()) {
+        for (const record of records) yield* this.#again(record, n)
+      }
+    } catch (error) {
+      this.undone()
+      throw error
     }
     this.#records = []
     this.#isRead = true
@@ -113,11 +145,11 @@ export class Journal implements Companion {
 
   *#again(record: JournalRecord, n: number): Work<void> {
     if (record.kind === 'answered') {
-      const head = this.heads.withId(record.conversation)
+      const head = this.memory.heads.withId(record.conversation)
       if (head?.open?.id === record.id) this.answered(head, head.open, record, n)
       return
     }
-    const head = yield* this.heads.load(record.key)
+    const head = yield* this.memory.heads.load(record.key)
     if (head === undefined || stateOf(head).conversation !== record.conversation) return
     if (head.fence < record.fence) this.accepted(head, record, n)
   }
@@ -134,16 +166,12 @@ export class Journal implements Companion {
   }
 
   accepted(head: Head, record: Accepted, n = this.#rows.next): void {
-    accepted(head, record)
-    this.heads.remember(head, record.id)
-    this.accounts.accepted(record)
+    this.memory.accepted(head, record)
     this.#note(head, record, n)
   }
 
   answered(head: Head, open: Accepted, record: Answered, n = this.#rows.next): void {
-    answered(head, open, record)
-    this.accounts.accepted(open, -1)
-    this.accounts.charged(record)
+    this.memory.answered(head, open, record)
     this.#note(head, record, n)
   }
 
@@ -156,30 +184,14 @@ export class Journal implements Companion {
   /** Writes turns into the tables; an open one too where it is asked for, or else it is noted anew. */
   *#settle(heads: readonly Head[], withOpen: boolean): Work<void> {
     const turns = heads.flatMap(({ tail }) => tail)
-    try {
-      for (const head of heads) {
-        if (head.tail.length > 0 || withOpen) yield* settleHead(head, withOpen ? head.open : undefined)
-      }
-      yield* chargeKeys(turns)
-    } catch (reason) {
-      this.#failure = { reason }
-      throw reason
+    for (const head of heads) {
+      if (head.tail.length > 0 || withOpen) yield* settleHead(head, withOpen ? head.open : undefined)
     }
-    for (const head of heads) this.#settled(head, withOpen)
-    this.accounts.forget()
-  }
-
-  #settled(head: Head, withOpen: boolean): void {
-    for (const { accepted, answered } of head.tail) {
-      this.heads.forgetTurn(accepted.id)
-      this.accounts.charged(answered, -1)
+    yield* chargeKeys(turns)
+    for (const head of heads) {
+      this.memory.settled(head, withOpen)
+      this.#unsettled.delete(head)
+      if (head.open !== undefined && !withOpen) this.#note(head, head.open, this.#rows.next)
     }
-    head.tail = []
-    this.#unsettled.delete(head)
-    if (head.open === undefined) return
-    if (withOpen) {
-      this.accounts.accepted(head.open, -1)
-      this.heads.forget(head)
-    } else this.#note(head, head.open, this.#rows.next)
   }
 }

@@ -19,14 +19,14 @@ type Find = () => Head | undefined
  * the journal. Whatever else is asked finds in the tables all that there is of the conversations that it is asked of.
  */
 export function journaledStore(store: Store, database: Database, journal: Journal): Store {
-  const { heads, accounts } = journal
+  const { heads, accounts } = journal.memory
   const defaults = new Map<string, Settings>()
   const named = (key: ConversationKey) => () => heads.named(key)
   const withId = (of: { readonly conversation: string }) => () => heads.withId(of.conversation)
   const ofTurn = (id: string) => () => heads.ofTurn(id)
 
   const ready = async (): Promise<void> => {
-    if (!journal.isRead) await database.write(() => journal.read())
+    if (!journal.isRead) await database.read(() => journal.read())
   }
   /** Changes one conversation in the tables. Both works are the next ones in one transaction, so that nobody comes in between. */
   const change = async <T>(find: Find, work: () => Promise<T>): Promise<T> => {
@@ -45,7 +45,8 @@ export function journaledStore(store: Store, database: Database, journal: Journa
     return read()
   }
   const put = async (find: Find): Promise<void> => {
-    if (!journal.isRead || find() !== undefined) await database.write(() => journal.put(find))
+    await ready()
+    if (find() !== undefined) await database.write(() => journal.put(find))
   }
   const seeAll = async <T>(read: () => Promise<T>): Promise<T> => {
     await putAll()
@@ -135,7 +136,12 @@ export function journaledStore(store: Store, database: Database, journal: Journa
 
     claim: (turn, at, until) => change(named(turn.key), () => store.claim(turn, at, until)),
     endQueued: (turn, record) => change(named(turn.key), () => store.endQueued(turn, record)),
-    end: (claim, record, charge) => change(withId(claim), () => store.end(claim, record, charge)),
+    async end(claim, record, charge) {
+      // What it is charged is its client's, who may have been forgotten since and come again.
+      const again = charge && database.write(() => journal.release(named(charge.key)))
+      const ended = change(withId(claim), () => store.end(claim, record, charge))
+      await Promise.all([again, ended])
+    },
     requestCancel: (tenant, id, at) => change(ofTurn(id), () => store.requestCancel(tenant, id, at)),
     markFollowed: (tenant, id) => change(ofTurn(id), () => store.markFollowed(tenant, id)),
     keepProgress: (turn, so) => change(ofTurn(turn.id), () => store.keepProgress(turn, so)),
@@ -150,6 +156,13 @@ export function journaledStore(store: Store, database: Database, journal: Journa
       change(withId(state), () => store.endCompaction(state, until, error)),
     chargeSummary: (made) => change(withId(made), () => store.chargeSummary(made)),
     beginImport: (key, at) => change(named(key), () => store.beginImport(key, at)),
+    async keepImported(key, id, seq, turns, at) {
+      // One that is here already is refused, and only the tables tell.
+      const putTurns = function* (): Work<void> {
+        for (const { answer } of turns) yield* journal.put(ofTurn(answer.turnId))
+      }
+      await Promise.all([database.write(putTurns), store.keepImported(key, id, seq, turns, at)])
+    },
     finishImport: (key, id, of, at) => change(named(key), () => store.finishImport(key, id, of, at)),
     takeOver: (instance, at) => changeAll(() => store.takeOver(instance, at)),
     disown: (instance, turns) => changeAll(() => store.disown(instance, turns)),
@@ -160,8 +173,8 @@ export function journaledStore(store: Store, database: Database, journal: Journa
 
 function* releaseAll(journal: Journal): Work<void> {
   yield* journal.putAll()
-  journal.heads.clear()
-  journal.accounts.forget()
+  journal.memory.heads.clear()
+  journal.memory.accounts.forget()
 }
 
 /** The turns `from <= seq < to` of a conversation: those before `settled` are in the tables, those behind it here. */

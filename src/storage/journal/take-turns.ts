@@ -13,11 +13,11 @@ import type { Answered } from './records.ts'
 /** Accepts a turn of a conversation of which none is open; undefined where that is for the tables. Throws what `accept` of a store throws. */
 export function* acceptTurn(journal: Journal, turn: NewTurn, deadline: number): Work<Accepted | undefined> {
   yield* journal.read()
-  const head = yield* journal.heads.load(turn.key)
+  const head = yield* journal.memory.heads.load(turn.key)
   if (head === undefined || head.open !== undefined) return undefined
   const { conversation, epoch } = stateOf(head)
   if ((turn.conversation ?? conversation) !== conversation) throw DaehwaError.of('history_deleted')
-  const reserved = yield* reserve(turn, journal.accounts.of(head))
+  const reserved = yield* reserve(turn, journal.memory.accounts.of(head))
   const { id, key, owner, model, settings, input, apiKey, at } = turn
   const fields = { id, key, owner, model, settings, input, apiKey, at }
   const counts = { fence: head.fence + 1, places: head.places + 1 }
@@ -35,7 +35,7 @@ export function* answerTurn(
   charge?: Charge,
 ): Work<true | undefined> {
   yield* journal.read()
-  const head = journal.heads.withId(claim.conversation)
+  const head = journal.memory.heads.withId(claim.conversation)
   if (head?.open?.id !== claim.turnId || head.fence !== claim.fence) return undefined
   const { status, model, pieces, incomplete, usage, reasoning, createdAt, endedAt } = turn
   if (status !== 'completed' && status !== 'incomplete') return undefined
