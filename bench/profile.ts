@@ -5,7 +5,7 @@ import { startDaehwa, withKey } from './contenders.ts'
 import { clients, runLoad } from './load.ts'
 import { cpuOfTree } from './processes.ts'
 import { progress } from './progress.ts'
-import { type ProfileResult, profileTables } from './report-profile.ts'
+import { type ProfileResult, profilePages, profileTables } from './report-profile.ts'
 import { save, thisMachine } from './results.ts'
 import { type Profile, partsOf } from './rooms.ts'
 import { prepareStage, seeded, sets } from './stage.ts'
@@ -18,7 +18,7 @@ const [warmUp, measured] = [12, 8]
 requireTools()
 const result = await measure()
 process.stdout.write(`${Object.values(profileTables(result)).join('\n\n')}\n`)
-if (options.save) save('profile', result, (kept) => ({ 'docs/performance.md': profileTables(kept) }))
+if (options.save) save('profile', result, profilePages)
 
 async function measure(): Promise<ProfileResult> {
   await using stage = await prepareStage()

@@ -1,6 +1,6 @@
 import { shown } from './numbers.ts'
 import { conditions, table } from './report.ts'
-import type { Tables, ThisMachine } from './results.ts'
+import type { Pages, Tables, ThisMachine } from './results.ts'
 import { type Room, rooms } from './rooms.ts'
 import type { Options } from './tools.ts'
 
@@ -12,6 +12,10 @@ export interface ProfileResult extends ThisMachine {
   /** Parts of the first. */
   readonly parts: Readonly<Record<Room, number>>
 }
+
+export const profilePages = (result: ProfileResult): Pages => ({
+  'docs/performance.md': profileTables(result),
+})
 
 export function profileTables({ busy, cpu, parts, method, ...machine }: ProfileResult): Tables {
   const micros = (part: number) => `${shown(part * busy * 1_000)} µs`

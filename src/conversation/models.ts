@@ -46,7 +46,8 @@ export class Models {
 
   /** Who is asked for a model or an alias: the first that answers. Then those of `fallback`; nobody twice. */
   targets(name: string, fallback: readonly string[] = []): readonly [Target, ...Target[]] {
-    const [first, ...others] = fallback.length === 0 ? this.#alone(name) : this.#named(name, fallback)
+    const [first, ...others] =
+      fallback.length === 0 ? this.#alone(name) : targetsOf(this.#deps.catalog, name, fallback)
     return [this.#checked(first), ...others.map((target) => this.#checked(target))]
   }
 
@@ -92,15 +93,11 @@ export class Models {
     return pricesOf(this.#deps.catalog, name)
   }
 
-  #named(name: string, fallback: readonly string[]): Targets {
-    return targetsOf(this.#deps.catalog, name, fallback)
-  }
-
   /** Without a fallback, as nearly always: remembered for as many names as anybody uses. */
   #alone(name: string): Targets {
     const known = this.#targets.get(name)
     if (known !== undefined) return known
-    const found = this.#named(name, [])
+    const found = targetsOf(this.#deps.catalog, name, [])
     if (this.#targets.size >= remembered) this.#targets.clear()
     this.#targets.set(name, found)
     return found

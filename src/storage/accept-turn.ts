@@ -149,10 +149,10 @@ interface KeyRow {
   readonly created_at: number
 }
 
-function* insertTurn(
+export function* insertTurn(
   turn: NewTurn,
   place: string,
-  conversation: Claimed,
+  conversation: Pick<Claimed, 'id' | 'epoch'>,
   deadline: number | undefined,
   reserved: number,
 ): Work<void> {

@@ -36,11 +36,10 @@ export class SqliteDatabase implements Database {
     this.#dir = dir
     this.#db = openFile(dir)
     this.#told = told
-    this.#db.exec(
-      `PRAGMA synchronous = ${durability}; PRAGMA fullfsync = on; PRAGMA secure_delete = on; PRAGMA cache_size = -16384`,
-    )
+    this.#db.exec(`PRAGMA synchronous = ${durability}; PRAGMA fullfsync = on; PRAGMA secure_delete = on`)
   }
 
+  /** From here on it takes part in every transaction. There is one at most. */
   accompany(companion: Companion): void {
     this.#companion = companion
   }

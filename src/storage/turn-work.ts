@@ -54,7 +54,6 @@ export function* commit(
   const released = yield* release(claim, at, turn, servedBy)
   if (released === undefined) return false
   const seq = released.next_seq - 1
-  const itemId = answerId(turnId)
   yield* run(
     `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, role, body, tokens, counted,
        created_at)
@@ -62,28 +61,7 @@ export function* commit(
      FROM turns WHERE tenant = ? AND id = ?`,
     ...[seq, newId('msg', turn.createdAt), tenant, turnId],
   )
-  yield* run(
-    `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, role, body, tokens, counted,
-       incomplete, created_at)
-     VALUES (?, ?, ?, 1, ?, ?, 'message', 'assistant', ?, ?, ?, ?, ?)`,
-    ...[tenant, conversation, seq, itemId, turnId, answer.json, answer.tokens, answer.counted ? 1 : 0],
-    ...[incomplete, at],
-  )
-  if (turn.reasoning !== '') {
-    yield* run(
-      `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, body, tokens, created_at)
-       VALUES (?, ?, ?, 2, ?, ?, 'reasoning', ?, 0, ?)`,
-      ...[
-        tenant,
-        conversation,
-        seq,
-        reasoningId(turnId),
-        turnId,
-        JSON.stringify({ text: turn.reasoning }),
-        at,
-      ],
-    )
-  }
+  yield* insertAnswer({ tenant, conversation, seq, turnId }, { ...turn, answer })
   yield* run(
     `UPDATE turns SET status = ?, seq = ?, served_model = ?, pieces = ?, incomplete = ?, usage_input = ?,
        usage_output = ?, usage_total = ?, ended_at = ?, input = NULL, instructions = NULL,
@@ -95,6 +73,43 @@ export function* commit(
   )
   if (charged !== undefined) yield* charge(charged)
   return true
+}
+
+interface ItemPlace {
+  readonly tenant: string
+  readonly conversation: string
+  readonly seq: number
+  readonly turnId: string
+}
+
+type AnswerItems = Pick<TurnRecord, 'reasoning' | 'incomplete' | 'endedAt'> & Pick<NewItems, 'answer'>
+
+/** The answer of a turn, and what was thought aloud before it. */
+export function* insertAnswer(
+  { tenant, conversation, seq, turnId }: ItemPlace,
+  { answer, reasoning, incomplete, endedAt: at }: AnswerItems,
+): Work<void> {
+  yield* run(
+    `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, role, body, tokens, counted,
+       incomplete, created_at)
+     VALUES (?, ?, ?, 1, ?, ?, 'message', 'assistant', ?, ?, ?, ?, ?)`,
+    ...[tenant, conversation, seq, answerId(turnId), turnId, answer.json, answer.tokens],
+    ...[answer.counted ? 1 : 0, incomplete ?? null, at ?? null],
+  )
+  if (reasoning === '') return
+  yield* run(
+    `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, body, tokens, created_at)
+     VALUES (?, ?, ?, 2, ?, ?, 'reasoning', ?, 0, ?)`,
+    ...[
+      tenant,
+      conversation,
+      seq,
+      reasoningId(turnId),
+      turnId,
+      JSON.stringify({ text: reasoning }),
+      at ?? null,
+    ],
+  )
 }
 
 export function* end(claim: Claim, turn: TurnRecord, charged?: Charge): Work<void> {

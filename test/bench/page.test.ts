@@ -3,6 +3,7 @@ import { plot } from '../../bench/plot.ts'
 import { scalingTables } from '../../bench/report.ts'
 import { partitionTablesShown } from '../../bench/report-partitions.ts'
 import { performancePages } from '../../bench/report-performance.ts'
+import { profilePages } from '../../bench/report-profile.ts'
 import { withTables } from '../../bench/results.ts'
 import { read, result } from './results.ts'
 
@@ -18,6 +19,8 @@ it('the figures in docs/performance.md, in the READMEs and in the plot are those
   expect(pages.map(([page]) => page)).toEqual(['docs/performance.md', 'README.md', 'README.ko.md'])
   for (const [page, tables] of pages) expect(withTables(read(page), tables), page).toBe(read(page))
   expect(read('docs/performance.svg')).toBe(plot(measured))
+  for (const [page, tables] of Object.entries(profilePages(result('profile'))))
+    expect(withTables(read(page), tables), page).toBe(read(page))
 })
 
 it('results say when and on what they were measured, and name no machine', () => {
@@ -27,6 +30,7 @@ it('results say when and on what they were measured, and name no machine', () =>
     ['scaling', postgres],
     ['partitions', postgres],
     ['performance', rivals],
+    ['profile', ['Node.js']],
   ] as const) {
     const { date, machine, versions } = result(name)
     expect(date).toMatch(/^\d{4}-\d\d-\d\d$/)

@@ -80,8 +80,7 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       const past = known(state)
       const from = Math.max(state.firstSeq, beforeSeq - count)
       if (past === undefined || from < past.from) return store.turnsBefore(state, beforeSeq, count)
-      const { turns, from: first } = await upToDate(state, past)
-      return turnsOf({ turns, from: first }, from, beforeSeq).reverse()
+      return turnsOf(await upToDate(state, past), from, beforeSeq).reverse()
     },
     async views(state, from, to) {
       await pace()
@@ -92,8 +91,7 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       let past = known(state)
       if (past === undefined && to === state.nextSeq && to - from <= short) past = await read(state, from)
       if (past === undefined || from < past.from) return store.tokensBetween(state, from, to)
-      const { turns, from: first } = await upToDate(state, past)
-      return grown(noRun, turnsOf({ turns, from: first }, from, to)).tokens
+      return grown(noRun, turnsOf(await upToDate(state, past), from, to)).tokens
     },
     async itemsFrom(state, fromSeq, toSeq = state.nextSeq) {
       await pace()
@@ -115,9 +113,8 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       const size = grown(last.size, turnsOf(past, last.next, past.next))
       if (pasts.get(state.conversation) === past)
         pasts.set(state.conversation, { ...past, sent: { from, next: past.next, size } })
-      const { turns, text, from: first } = past
-      const items = () => itemsOf({ turns, text, from: first }, from, state.nextSeq)
-      const json = past.isMended ? runOf(items()).json : text.slice(startOf(past, from))
+      const items = () => itemsOf(past, from, state.nextSeq)
+      const json = past.isMended ? runOf(items()).json : past.text.slice(startOf(past, from))
       return { json, ...size, items }
     },
     async keepCounts(state, counts) {

@@ -11,7 +11,7 @@ const usual = 8 * 1024 * 1024
 const atOnce = 256
 
 /** Looks for a conversation in memory. */
-type Find = () => Head | undefined
+export type Find = () => Head | undefined
 
 /**
  * Turns that are accepted and answered without anything in their way are kept here first: what happens to them in one turn of the

@@ -6,13 +6,11 @@ import type { Line, NewTurn, Store } from '../../conversation/store.ts'
 import { accept } from '../accept-turn.ts'
 import type { Database, Work } from '../database.ts'
 import { type Head, stateOf } from './heads.ts'
-import type { Journal } from './journal.ts'
+import type { Find, Journal } from './journal.ts'
 import { acceptTurn, answerTurn } from './take-turns.ts'
 
 /** Longer messages go to the tables at once. UTF-16 units. */
 const longest = 32 * 1024
-
-type Find = () => Head | undefined
 
 /**
  * A store over a database that this process has alone: the usual turn, which nothing is before and nothing is wrong with, goes into

@@ -1,7 +1,7 @@
 import { dayOf } from '../../conversation/access/limits.ts'
-import { answerId, reasoningId } from '../../conversation/turn-event.ts'
-import { placeOf } from '../accept-turn.ts'
+import { insertTurn, placeOf } from '../accept-turn.ts'
 import { run, type Work } from '../database.ts'
+import { insertAnswer } from '../turn-work.ts'
 import { chargeClient, chargeKey } from '../usage-work.ts'
 import { type Head, stateOf } from './heads.ts'
 import { type Accepted, type JournaledTurn, tokensOf } from './records.ts'
@@ -9,10 +9,14 @@ import { type Accepted, type JournaledTurn, tokensOf } from './records.ts'
 /** Writes the newest turns of a conversation into the tables, all at once; with `open` also the one that is being answered. */
 export function* settleHead(head: Head, open?: Accepted): Work<void> {
   for (const turn of head.tail) {
-    yield* insertTurn(turn)
+    yield* insertAnswered(turn)
     yield* insertItems(turn)
   }
-  if (open !== undefined) yield* insertOpen(open)
+  if (open !== undefined) {
+    const { conversation: id, epoch, places, deadline, reserved } = open
+    const turn = { ...open, idempotency: undefined }
+    yield* insertTurn(turn, placeOf(places, false), { id, epoch }, deadline, reserved)
+  }
   const { client } = head
   // What is open and stays in the journal is accepted anew from there.
   const ahead = head.open === undefined || open !== undefined ? 0 : 1
@@ -26,8 +30,8 @@ export function* settleHead(head: Head, open?: Accepted): Work<void> {
   yield* chargeTurns(head)
 }
 
-function* insertTurn({ accepted, answered }: JournaledTurn): Work<void> {
-  const { usage, charge } = answered
+function* insertAnswered({ accepted, answered }: JournaledTurn): Work<void> {
+  const { usage } = answered
   yield* run(
     `INSERT INTO turns (tenant, id, place, owner, conversation, epoch, status, model, served_model, seq, pieces, incomplete,
        usage_input, usage_output, usage_total, input_tokens, input_counted, created_at, dispatched_at, deadline_at, ended_at,
@@ -39,47 +43,21 @@ function* insertTurn({ accepted, answered }: JournaledTurn): Work<void> {
     ...[usage?.input_tokens ?? null, usage?.output_tokens ?? null, usage?.total_tokens ?? null],
     ...[accepted.input.tokens, accepted.input.counted ? 1 : 0],
     ...[accepted.at, accepted.at, accepted.deadline, answered.at],
-    ...[accepted.apiKey ?? null, charge === undefined ? 0 : charge.input + charge.output],
+    ...[accepted.apiKey ?? null, tokensOf(answered)],
   )
 }
 
 function* insertItems({ accepted, answered }: JournaledTurn): Work<void> {
-  const { key, conversation, id, input } = accepted
-  const { answer, seq } = answered
-  const sql = `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, role, body, tokens, counted,
-       incomplete, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-  const place = [key.tenant, conversation, seq] as const
+  const { key, conversation, id: turnId, input, at } = accepted
+  const { seq } = answered
   yield* run(
-    sql,
-    ...[...place, 0, answered.question, id, 'message', 'user', input.json, input.tokens],
-    ...[input.counted ? 1 : 0, null, accepted.at],
+    `INSERT INTO items (tenant, conversation, seq, position, id, turn_id, type, role, body, tokens, counted, created_at)
+     VALUES (?, ?, ?, 0, ?, ?, 'message', 'user', ?, ?, ?, ?)`,
+    ...[key.tenant, conversation, seq, answered.question, turnId, input.json, input.tokens],
+    ...[input.counted ? 1 : 0, at],
   )
-  yield* run(
-    sql,
-    ...[...place, 1, answerId(id), id, 'message', 'assistant', answer.json, answer.tokens],
-    ...[answer.counted ? 1 : 0, answered.incomplete ?? null, answered.at],
-  )
-  if (answered.reasoning === '') return
-  const thought = JSON.stringify({ text: answered.reasoning })
-  yield* run(
-    sql,
-    ...[...place, 2, reasoningId(id), id, 'reasoning', null, thought, 0],
-    ...[1, null, answered.at],
-  )
-}
-
-/** As `accept` in accept-turn.ts keeps it. */
-function* insertOpen(turn: Accepted): Work<void> {
-  const { instructions, ...settings } = turn.settings
-  yield* run(
-    `INSERT INTO turns (tenant, id, place, owner, conversation, epoch, status, model, instructions, settings, input,
-       input_tokens, input_counted, created_at, dispatched_at, deadline_at, key_id, reserved)
-     VALUES (?, ?, ?, ?, ?, ?, 'in_progress', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ...[turn.key.tenant, turn.id, placeOf(turn.places, false), turn.owner, turn.conversation, turn.epoch],
-    ...[turn.model, instructions ?? null, JSON.stringify(settings)],
-    ...[turn.input.json, turn.input.tokens, turn.input.counted ? 1 : 0],
-    ...[turn.at, turn.at, turn.deadline, turn.apiKey ?? null, turn.reserved],
-  )
+  const place = { tenant: key.tenant, conversation, seq, turnId }
+  yield* insertAnswer(place, { ...answered, endedAt: answered.at })
 }
 
 /** One row of the ledger for all turns of a day, a key and a model. */
