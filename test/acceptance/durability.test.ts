@@ -26,6 +26,20 @@ it('six messages survive kill -9, in order and with their times', async () => {
   expect(times.every((time: number) => Math.abs(time - Date.now()) < 60_000)).toBe(true)
 })
 
+it('they survive also when nobody has looked at them before', async () => {
+  const options = { dataDir: temporaryDir() }
+  const first = await startServer(options)
+  for (const input of ['one', 'two', 'three']) await clientOf(first.url).query('민수', input)
+  await first.end('SIGKILL')
+
+  const second = await startServer(options)
+  const { body } = await clientOf(second.url).history('민수')
+  expect(body.filter(({ role }: { role: string }) => role === 'user')).toMatchObject(
+    ['one', 'two', 'three'].map((content) => ({ content })),
+  )
+  expect(body).toHaveLength(6)
+})
+
 it('the model that was chosen survives too', async () => {
   const upstream = await startTranscriptUpstream()
   const options = { dataDir: temporaryDir(), env: { OPENAI_BASE_URL: upstream.baseUrl } }
