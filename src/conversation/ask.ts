@@ -1,7 +1,7 @@
 import { codeOf, DaehwaError, type ErrorCode } from './errors.ts'
 import type { Target } from './model-catalog.ts'
 import type { Observer } from './observer.ts'
-import type { Log, ModelEvent, ModelRequest, Upstream } from './ports.ts'
+import type { Finish, Hear, Log, ModelRequest, Upstream } from './ports.ts'
 import type { Generation } from './settings.ts'
 
 /** By the names of `Target.upstream`. */
@@ -26,26 +26,27 @@ const requestsOwn: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /**
- * Asks one model after the other until one begins to answer: from its first event on there is no other, and neither
+ * Asks one model after the other until one begins to answer: from its first piece on there is no other, and neither
  * when `signal` has aborted. What `own`, the model that was chosen, has against the request holds; stand-ins that cannot
  * take it are passed over. The error is the last one that lay with an upstream.
  */
-export async function* firstThatAnswers(
+export async function firstThatAnswers(
   targets: readonly Target[],
   own: Target,
-  attempt: (target: Target) => AsyncGenerator<ModelEvent, void, undefined>,
+  attempt: (target: Target, hear: Hear) => Promise<Finish>,
+  hear: Hear,
   { log, observer }: { readonly log: Log; readonly observer: Observer },
   signal: AbortSignal,
-): AsyncGenerator<ModelEvent, void, undefined> {
+): Promise<Finish> {
   let trouble: unknown
+  let begun = false
+  const hearing: Hear = (piece) => {
+    begun = true
+    return hear(piece)
+  }
   for (const target of targets) {
-    let begun = false
     try {
-      for await (const event of attempt(target)) {
-        begun = true
-        yield event
-      }
-      return
+      return await attempt(target, hearing)
     } catch (error) {
       signal.throwIfAborted()
       if (begun) throw error
@@ -87,18 +88,19 @@ export function startingWith(
   return first === undefined ? chain : [first, ...chain.filter((target) => target !== first)]
 }
 
-export async function* answerOf(
+export async function answerOf(
   upstreams: Upstreams,
   target: Target,
   request: Omit<ModelRequest, 'model'>,
+  hear: Hear,
   signal: AbortSignal,
-): AsyncGenerator<ModelEvent, void, undefined> {
+): Promise<Finish> {
   const upstream = upstreams.get(target.upstream)
   if (upstream === undefined) throw new Error(`no upstream is called ${target.upstream}`)
   const settings = request.settings && supported(request.settings, target)
   await target.check?.()
   signal.throwIfAborted()
-  yield* upstream.answer({ ...request, model: target.model, settings }, signal)
+  return upstream.answer({ ...request, model: target.model, settings }, hear, signal)
 }
 
 /** @throws DaehwaError `invalid_request` for a setting that the model does not take, by the configuration */

@@ -1,5 +1,5 @@
 import { codeOf, type ErrorCode } from './errors.ts'
-import type { ModelEvent } from './ports.ts'
+import type { Finish } from './ports.ts'
 import type { TurnRecord } from './turn.ts'
 
 /**
@@ -59,8 +59,10 @@ export interface TurnSpan extends Part {
 }
 
 export interface AskSpan extends Part {
-  /** Called for each piece of an answer, and for its end. */
-  heard(event: ModelEvent): void
+  /** The first piece of its answer is here. */
+  begun(): void
+  /** Its answer has come to its end. */
+  finished(finish: Finish): void
 }
 
 /** Waits for what a part does, and ends it. */

@@ -13,15 +13,21 @@ export interface ModelRequest {
   readonly underway?: ((is: boolean) => void) | undefined
 }
 
-export type ModelEvent =
-  | { readonly type: 'delta'; readonly text: string }
-  | { readonly type: 'reasoning'; readonly text: string }
-  | {
-      readonly type: 'finish'
-      readonly incomplete: IncompleteReason | undefined
-      readonly usage: Usage | undefined
-      readonly model: string | undefined
-    }
+/** A piece of an answer: of what the model says, or of what it thinks aloud before. */
+export interface Piece {
+  readonly type: 'delta' | 'reasoning'
+  readonly text: string
+}
+
+/** Takes a piece at the moment it is here, and tells whether more is wanted. */
+export type Hear = (piece: Piece) => boolean
+
+/** How an answer ended. */
+export interface Finish {
+  readonly incomplete: IncompleteReason | undefined
+  readonly usage: Usage | undefined
+  readonly model: string | undefined
+}
 
 /** US dollars for a million tokens. */
 export interface Prices {
@@ -47,11 +53,11 @@ export interface ModelInfo {
 /** An OpenAI-compatible API. Both methods throw the `upstream_…` codes. */
 export interface Upstream {
   /**
-   * Asks, and yields the answer as it comes; the last event is `finish`. When `signal` aborts, the
-   * connection is closed and the signal's reason is thrown. Also throws `context_length_exceeded`
-   * and `model_not_found`.
+   * Asks, and hands on the answer as it comes; where no more of it is wanted it ends incomplete, by `max_output_bytes`. When
+   * `signal` aborts, the connection is closed and the signal's reason is thrown; so is what `hear` throws. Also throws
+   * `context_length_exceeded` and `model_not_found`.
    */
-  answer(request: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, undefined>
+  answer(request: ModelRequest, hear: Hear, signal: AbortSignal): Promise<Finish>
   /** The list of models; undefined where the upstream has none. */
   models(): Promise<readonly ModelInfo[] | undefined>
 }

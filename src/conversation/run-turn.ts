@@ -1,6 +1,6 @@
 import { answerOf, firstThatAnswers, preferring, servedMark, type Upstreams } from './ask.ts'
 import { type Charge, chargeOf, type Sent } from './charge.ts'
-import { collect, type Finish } from './collect-answer.ts'
+import { collect } from './collect-answer.ts'
 import { type Context, messagesOf, sizeOf } from './context/choose-context.ts'
 import { countedTokens, noRun } from './context/past-run.ts'
 import { uncounted } from './context/sizes.ts'
@@ -15,7 +15,7 @@ import { codeOf, DaehwaError, toDaehwaError } from './errors.ts'
 import type { LiveTurn } from './live-turn.ts'
 import type { Target } from './model-catalog.ts'
 import { during } from './observer.ts'
-import type { Now } from './ports.ts'
+import type { Finish, Hear, Now } from './ports.ts'
 import { type Generation, generationOf } from './settings.ts'
 import type { Claim, QueuedTurn, Store } from './store.ts'
 import type { TurnRecord } from './turn.ts'
@@ -146,7 +146,7 @@ async function answer(
 ): Promise<Served> {
   const chain = deps.models.targets(asked.model, asked.settings.fallback)
   let last: Sent | undefined
-  const attempt = async function* (target: Target) {
+  const attempt = async (target: Target, hear: Hear) => {
     for (let shrinks = 0, cap: number | undefined; ; shrinks++) {
       const context = await contextFor(deps, claim, asked, target, cap, signal)
       signal.throwIfAborted()
@@ -157,7 +157,7 @@ async function answer(
         underway: (is: boolean) => sends(is ? sent : undefined),
       }
       try {
-        return yield* answerOf(deps.upstreams, target, request, signal)
+        return await answerOf(deps.upstreams, target, request, hear, signal)
       } catch (error) {
         if (!mayShrink(error, context, shrinks) || live.begun) throw error
         const past = await countedTokens(context.past, deps.countTokens)
@@ -172,7 +172,10 @@ async function answer(
     }
   }
   const targets = preferring(chain, claim.servedBy)
-  const finish = await collect(firstThatAnswers(targets, chain[0], attempt, deps, signal), live)
+  const finish = await collect(
+    (hear) => firstThatAnswers(targets, chain[0], attempt, hear, deps, signal),
+    live,
+  )
   if (last === undefined) throw new Error('a turn was answered by nobody')
   learn(deps, last.target, last.context, finish)
   return { ...last, finish, servedBy: chain.length > 1 ? servedMark(chain, last.target) : undefined }

@@ -1,9 +1,9 @@
 import type { ErrorCode } from '../conversation/errors.ts'
 import type { AskSpan, Part, RequestSpan, Span, TurnSpan } from '../conversation/observer.ts'
-import type { ModelEvent, Monotonic } from '../conversation/ports.ts'
+import type { Finish, Monotonic } from '../conversation/ports.ts'
 import type { TurnRecord } from '../conversation/turn.ts'
 import type { Metrics } from './metrics.ts'
-import { type Finish, finishOf, type Traced, turnEnd } from './traces.ts'
+import { finishOf, type Traced, turnEnd } from './traces.ts'
 
 /** What ends a request to an upstream from this side, and tells nothing of the upstream. */
 const withdrawn: ReadonlySet<ErrorCode> = new Set([
@@ -106,7 +106,6 @@ export class SeenTurn extends Timed implements TurnSpan {
 export class SeenAsk extends Timed implements AskSpan {
   readonly #metrics: Metrics
   readonly #upstream: string
-  #begun = false
 
   constructor(traced: Traced | undefined, clock: Monotonic, metrics: Metrics, upstream: string) {
     super(traced, clock)
@@ -114,23 +113,13 @@ export class SeenAsk extends Timed implements AskSpan {
     this.#upstream = upstream
   }
 
-  heard(event: ModelEvent): void {
-    if (event.type === 'finish') this.#finished(event)
-    if (event.type === 'finish' || this.#begun) return
-    this.#begun = true
+  begun(): void {
     const { seconds } = this
     this.#metrics.upstreamFirstToken.observe({ upstream: this.#upstream }, seconds)
     this.traced?.set({ 'gen_ai.response.time_to_first_chunk': seconds })
   }
 
-  override end(code?: ErrorCode): void {
-    if (code !== undefined && !withdrawn.has(code)) {
-      this.#metrics.upstreamErrors.inc({ upstream: this.#upstream, code })
-    }
-    super.end(code)
-  }
-
-  #finished(finish: Finish): void {
+  finished(finish: Finish): void {
     const { tokens } = this.#metrics
     const { usage } = finish
     if (usage !== undefined) {
@@ -138,5 +127,12 @@ export class SeenAsk extends Timed implements AskSpan {
       tokens.inc({ upstream: this.#upstream, direction: 'output' }, usage.output_tokens)
     }
     this.traced?.set(finishOf(finish))
+  }
+
+  override end(code?: ErrorCode): void {
+    if (code !== undefined && !withdrawn.has(code)) {
+      this.#metrics.upstreamErrors.inc({ upstream: this.#upstream, code })
+    }
+    super.end(code)
   }
 }

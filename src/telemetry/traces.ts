@@ -1,4 +1,4 @@
-import type { ModelEvent } from '../conversation/ports.ts'
+import type { Finish } from '../conversation/ports.ts'
 import type { TurnRecord } from '../conversation/turn.ts'
 
 /** Where spans go. What is in them follows OpenTelemetry's "Semantic Conventions" for HTTP and for generative AI. */
@@ -21,8 +21,6 @@ export interface NewSpan {
 }
 
 type Attributes = Readonly<Record<string, string | number | string[]>>
-
-export type Finish = Extract<ModelEvent, { type: 'finish' }>
 
 /** Without the path and the query, which the conventions ask for: names of clients stand there. */
 export const request = (method: string, route: string | undefined): NewSpan => ({

@@ -1,6 +1,6 @@
 import type { IncompleteReason, Usage } from '../conversation/conversation.ts'
 import { DaehwaError } from '../conversation/errors.ts'
-import type { ModelEvent } from '../conversation/ports.ts'
+import type { Finish } from '../conversation/ports.ts'
 import { cleanText } from '../conversation/text.ts'
 
 const maxModelName = 256
@@ -16,7 +16,7 @@ export interface ChatObject {
 }
 
 /** What one chat object adds to an answer. */
-export interface Piece {
+export interface Addition {
   readonly reasoning: string
   readonly text: string
   readonly finishReason: string | undefined
@@ -34,7 +34,7 @@ const failures: ReadonlySet<string> = new Set(['error', 'network_error', 'insuff
  * "Chat Completions". A refusal is an answer like any other. Reasoning has two names, DeepSeek's and OpenRouter's, and
  * some send both; one that stands as `<think>` within the text is part of the text.
  */
-export function readChatObject(object: ChatObject): Piece {
+export function readChatObject(object: ChatObject): Addition {
   const choices: unknown[] = Array.isArray(object.choices) ? object.choices : []
   const choice = choices.map(record).find(({ index = 0 }) => index === 0) ?? {} // others were not asked for
   const message = record(choice['delta'] ?? choice['message'])
@@ -55,8 +55,8 @@ const incompleteReasons: ReadonlyMap<string, IncompleteReason> = new Map([
 ])
 
 /** The end of an answer; a reason that is not known counts as a normal end. */
-export function finish(reason: string, usage: Usage | undefined, model: string | undefined): ModelEvent {
-  return { type: 'finish', incomplete: incompleteReasons.get(reason), usage, model }
+export function finish(reason: string, usage: Usage | undefined, model: string | undefined): Finish {
+  return { incomplete: incompleteReasons.get(reason), usage, model }
 }
 
 /** @throws DaehwaError `upstream_bad_response` when the text is not a JSON object */

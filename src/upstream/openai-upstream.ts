@@ -1,7 +1,7 @@
 import { Agent, type Dispatcher, request } from 'undici'
 import { codeOf, DaehwaError, type ErrorCode } from '../conversation/errors.ts'
 import type { Observer } from '../conversation/observer.ts'
-import type { ModelEvent, ModelInfo, ModelRequest, Upstream } from '../conversation/ports.ts'
+import type { Finish, Hear, ModelInfo, ModelRequest, Upstream } from '../conversation/ports.ts'
 import { parseChatObject } from './chat-completion.ts'
 import { type MaxTokensField, maxTokensFieldOf, requestBody } from './chat-request.ts'
 import { Exchange } from './exchange.ts'
@@ -66,26 +66,30 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     this.#maxTokensField = options.maxTokensField ?? maxTokensFieldOf(options.baseUrl)
   }
 
-  async *answer(ask: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, undefined> {
+  async answer(ask: ModelRequest, hear: Hear, signal: AbortSignal): Promise<Finish> {
     const { name, baseUrl, limits, observer } = this.#options
     const span = observer.ask(name, baseUrl, ask.model, ask.of)
     const exchange = new Exchange(() => ask.underway?.(true))
     using timer = new AnswerTimer(limits, signal, (reason) => exchange.abort(reason))
     let failed: ErrorCode | undefined
-    let [heard, whole] = [false, false]
+    let [begun, whole] = [false, false]
+    const hearing: Hear = (piece) => {
+      timer.begin()
+      if (!begun) span.begun()
+      begun = true
+      return hear(piece)
+    }
     try {
       await this.#post(exchange, ask, span.traceparent)
-      for await (const event of readerOf(exchange)(timer.watch(exchange), ask, () => timer.end())) {
-        timer.begin()
-        heard = true
-        whole = event.type === 'finish'
-        span.heard(event)
-        yield event
-      }
+      const read = readerOf(exchange)
+      const finish = await read(timer.watch(exchange), ask, hearing, () => timer.end())
+      whole = finish.incomplete !== 'max_output_bytes'
+      span.finished(finish)
+      return finish
     } catch (error) {
       const reason = timer.stopped === undefined ? (networkError(error) ?? error) : timer.stopped.reason
       failed = codeOf(reason)
-      if (!heard && !signal.aborted) ask.underway?.(false)
+      if (!begun && !signal.aborted) ask.underway?.(false)
       throw reason
     } finally {
       span.end(failed)

@@ -9,7 +9,7 @@ import {
 } from 'cockatiel'
 import { codeOf, DaehwaError, type ErrorCode } from '../conversation/errors.ts'
 import type { Observer } from '../conversation/observer.ts'
-import type { ModelEvent, ModelRequest, Upstream } from '../conversation/ports.ts'
+import type { Finish, Hear, ModelRequest, Upstream } from '../conversation/ports.ts'
 
 /** At most so many tries more, after pauses that double from here (milliseconds); a longer `Retry-After` is not waited for. */
 const retry = { times: 2, pause: 200, longestWait: 5 }
@@ -54,13 +54,22 @@ export class RetryingUpstream implements Upstream {
     })
   }
 
-  async *answer(request: ModelRequest, signal: AbortSignal): AsyncGenerator<ModelEvent, void, undefined> {
+  async answer(request: ModelRequest, hear: Hear, signal: AbortSignal): Promise<Finish> {
     for (let tries = 0; ; tries++) {
-      const events = this.#upstream.answer(request, signal)
       if (this.#isProbing()) throw circuitOpen() // one probe is under way, and enough
-      let first: IteratorResult<ModelEvent, void>
+      let finish: Promise<Finish> | undefined
       try {
-        first = await this.#circuit.execute(() => events.next())
+        await this.#circuit.execute(
+          () =>
+            new Promise<void>((begun, failed) => {
+              const hearing: Hear = (piece) => {
+                begun()
+                return hear(piece)
+              }
+              finish = this.#upstream.answer(request, hearing, signal)
+              finish.then(() => begun(), failed)
+            }),
+        )
       } catch (error) {
         signal.throwIfAborted()
         if (error instanceof BrokenCircuitError) throw circuitOpen()
@@ -70,12 +79,7 @@ export class RetryingUpstream implements Upstream {
         this.#told.observer.again('retry', this.#told.name)
         continue
       }
-      try {
-        if (!first.done) yield first.value
-        return yield* events
-      } finally {
-        await events.return() // also when nobody reads on after the first event
-      }
+      if (finish !== undefined) return finish
     }
   }
 

@@ -3,7 +3,7 @@ import { expect, it, onTestFinished } from 'vitest'
 import { DaehwaError } from '../../src/conversation/errors.ts'
 import { answered } from '../../src/conversation/follow-turn.ts'
 import type { Ask } from '../../src/conversation/new-turn.ts'
-import type { ModelEvent, ModelRequest } from '../../src/conversation/ports.ts'
+import type { Hear, Upstream } from '../../src/conversation/ports.ts'
 import type { Store } from '../../src/conversation/store.ts'
 import { Turns } from '../../src/conversation/turns.ts'
 import { openStorage } from '../../src/storage/open-storage.ts'
@@ -13,17 +13,19 @@ import { temporaryDir } from '../support/start-server.ts'
 
 const key = { tenant: 'default', client: '민수' }
 
-type Answer = (request: ModelRequest, signal: AbortSignal) => AsyncGenerator<ModelEvent, void, undefined>
+type Answer = Upstream['answer']
 
-async function* say(text: string): AsyncGenerator<ModelEvent, void, undefined> {
-  yield { type: 'delta', text }
-  yield { type: 'finish', incomplete: undefined, usage: undefined, model: undefined }
+const whole = { incomplete: undefined, usage: undefined, model: undefined }
+
+async function say(text: string, hear: Hear) {
+  hear({ type: 'delta', text })
+  return whole
 }
 
-const hang: Answer = async function* (_, signal) {
+const hang: Answer = async (_, hear, signal) => {
   await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
   signal.throwIfAborted()
-  yield* say('never')
+  return say('never', hear)
 }
 
 async function open(dir = temporaryDir()): Promise<Store> {
@@ -45,10 +47,10 @@ function turnsOver(store: Store, answer: Answer): Turns {
 
 it('drops an answer when somebody else has cleared the history before it was kept', async () => {
   const store = await open()
-  const turns = turnsOver(store, async function* () {
-    yield { type: 'delta', text: 'ghost' }
+  const turns = turnsOver(store, async (_, hear) => {
+    hear({ type: 'delta', text: 'ghost' })
     await store.clear(key, 2)
-    yield { type: 'finish', incomplete: undefined, usage: undefined, model: undefined }
+    return whole
   })
   await expect(ask(turns, { key, input: 'hi' })).rejects.toMatchObject({ code: 'history_deleted' })
   expect(await historyOf(store, key)).toEqual([])
@@ -67,9 +69,9 @@ it('refuses a message whose settings were read before its client was erased', as
         return settings
       },
     },
-    (request) => {
+    (request, hear) => {
       asked.push(...request.messages)
-      return say('hello')
+      return say('hello', hear)
     },
   )
   await expect(ask(turns, { key, input: 'hi' })).rejects.toMatchObject({ code: 'history_deleted' })
@@ -98,9 +100,9 @@ it('gives what runs its time to finish, and then ends it and all that waits', as
 it('ends a turn as failed, and frees the conversation, when something fails that nobody foresaw', async () => {
   const store = await open()
   let calls = 0
-  const turns = turnsOver(store, () => {
+  const turns = turnsOver(store, async (_, hear) => {
     if (calls++ === 0) throw new TypeError('a defect')
-    return say('fine')
+    return say('fine', hear)
   })
   await expect(ask(turns, { key, input: 'first' })).rejects.toMatchObject({ code: 'internal_error' })
   expect(await ask(turns, { key, input: 'second' })).toBe('fine')
@@ -116,7 +118,7 @@ it('does not run later what failed because it could not be claimed', async () =>
     claim: () => Promise.reject(new Error('the disk')),
     endQueued: (...args) => (broken ? Promise.reject(new Error('still')) : store.endQueued(...args)),
   }
-  const turns = turnsOver(failing, () => say('fine'))
+  const turns = turnsOver(failing, (_, hear) => say('fine', hear))
   const asked = await Promise.allSettled([
     ask(turns, { key, input: 'first' }),
     ask(turns, { key, input: 'second' }),
@@ -138,7 +140,7 @@ it('fails a turn that waited through a restart and no longer fits its model, and
   const waiting = { key, owner: 'gone', model: 'm', settings: {}, idempotency: undefined, at: 1 }
   await store.accept({ ...waiting, id: 'resp_1', input: input('too long', 1_000_000) }, undefined)
   await store.accept({ ...waiting, id: 'resp_2', input: input('fits', 10) }, undefined)
-  const turns = turnsOver(store, () => say('answer'))
+  const turns = turnsOver(store, (_, hear) => say('answer', hear))
   turns.resume(await store.takeOver('here', 1))
   await expect
     .poll(async () => (await historyOf(store, key)).map(({ content }) => content))
@@ -160,17 +162,13 @@ it('stops a turn that is cleared in the very moment in which it is claimed', asy
   }
 })
 
-const refuse = (): AsyncGenerator<ModelEvent, void, undefined> => {
-  throw DaehwaError.of('upstream_error', { detail: 'no' })
-}
-
 const idempotency = { key: 'k', fingerprint: 'f' }
 
 it('answers a key that comes again in the very moment in which its turn fails with a failure or an answer, never with nothing', async () => {
   const store = await open()
-  const turns = turnsOver(store, async function* () {
+  const turns = turnsOver(store, async () => {
     await wait(1)
-    yield* refuse()
+    throw DaehwaError.of('upstream_error', { detail: 'no' })
   })
   for (let round = 0; round < 40; round++) {
     const keyed = {
@@ -197,7 +195,7 @@ it('reads the end of a turn from memory until the storage has taken it, and then
     commit: (...args) => (broken ? fail() : store.commit(...args)),
     end: (...args) => (broken ? fail() : store.end(...args)),
   }
-  const turns = turnsOver(failing, () => say('fine'))
+  const turns = turnsOver(failing, (_, hear) => say('fine', hear))
   const { turn } = await turns.begin({ key, input: 'hi', idempotency })
   expect(await turn.ended).toMatchObject({ status: 'failed', error: { code: 'storage_full' } })
   const again = await turns.begin({ key, input: 'hi', idempotency })
@@ -263,7 +261,7 @@ it('stops what was cleared, also when the words could not be overwritten yet', a
 
 it('keeps no lane and no timer for conversations that are not in use', async () => {
   const store = await open()
-  const turns = turnsOver(store, () => say('ok'))
+  const turns = turnsOver(store, (_, hear) => say('ok', hear))
   const names = Array.from({ length: 500 }, (_, n) => ({ tenant: 'default', client: `client ${n}` }))
   await Promise.all(names.map((name) => ask(turns, { key: name, input: 'hi' })))
   await turns.drain(10_000)

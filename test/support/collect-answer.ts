@@ -1,30 +1,26 @@
+import { collect } from '../../src/conversation/collect-answer.ts'
 import { LiveTurn } from '../../src/conversation/live-turn.ts'
 import { recordOf } from '../../src/conversation/new-turn.ts'
-import type { ModelEvent } from '../../src/conversation/ports.ts'
+import type { Finish, Hear, Piece } from '../../src/conversation/ports.ts'
 import { measured } from './measured.ts'
 
+type Asking = (hear: Hear) => Promise<Finish>
+
 /** The whole of an answer, put together as a turn does it. */
-export async function collectAnswer(events: AsyncIterable<ModelEvent>) {
+export async function collectAnswer(ask: Asking) {
   const key = { tenant: 'default', client: 'a' }
   const input = { json: '', tokens: 0, counted: true }
   const live = new LiveTurn(
     recordOf({ id: 'resp_1', owner: 'here', key, input, model: 'm', settings: {}, at: 0 }),
     measured().turn('resp_1', undefined),
   )
-  let reasoning = ''
-  for await (const event of events) {
-    if (event.type === 'reasoning') {
-      reasoning += event.text
-      continue
-    }
-    if (event.type === 'finish') {
-      live.finish()
-      return { ...live.output, reasoning, ...event }
-    }
-    if (!live.add(event.text)) {
-      const cut = { incomplete: 'max_output_bytes', usage: undefined, model: undefined } as const
-      return { ...live.output, reasoning, ...cut }
-    }
-  }
-  throw new Error('the events ended without a finish')
+  const finish = await collect(ask, live)
+  return { ...live.output, ...finish }
+}
+
+/** The pieces of an answer as they come, and how it ended. */
+export async function piecesOf(ask: Asking): Promise<{ pieces: Piece[]; finish: Finish }> {
+  const pieces: Piece[] = []
+  const finish = await ask((piece) => pieces.push(piece) > 0)
+  return { pieces, finish }
 }

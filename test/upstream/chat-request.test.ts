@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { generationSettings } from '../../src/conversation/settings.ts'
 import { maxTokensFieldOf, requestBody } from '../../src/upstream/chat-request.ts'
 import { OpenAiUpstream } from '../../src/upstream/openai-upstream.ts'
+import { collectAnswer } from '../support/collect-answer.ts'
 import { measured } from '../support/measured.ts'
 
 const told = { name: 'default', observer: measured() }
@@ -90,6 +91,6 @@ it.each([
     server.close()
   })
   const limited = { ...ask, settings: { max_output_tokens: 7 } }
-  await Array.fromAsync(upstream.answer(limited, new AbortController().signal))
+  await collectAnswer((hear) => upstream.answer(limited, hear, new AbortController().signal))
   expect(bodies).toEqual([`${prefix},"${field}":7}`])
 })

@@ -1,6 +1,7 @@
 import { expect, it, onTestFinished } from 'vitest'
 import { demoAnswer, startDemoModel } from '../../src/upstream/demo-model.ts'
 import { OpenAiUpstream } from '../../src/upstream/openai-upstream.ts'
+import { piecesOf } from '../support/collect-answer.ts'
 import { measured } from '../support/measured.ts'
 
 const told = { name: 'default', observer: measured() }
@@ -42,10 +43,11 @@ it('speaks the protocol of any other upstream, word by word', async () => {
     await demo[Symbol.asyncDispose]()
   })
   expect((await upstream.models())?.map(({ id }) => id)).toEqual(['demo'])
-  const ask = { model: 'demo', messages: [JSON.stringify(user('one two three'))] }
-  const events = await Array.fromAsync(upstream.answer(ask, new AbortController().signal))
-  expect(events.filter(({ type }) => type === 'delta').length).toBeGreaterThan(3)
-  expect(events.at(-1)).toMatchObject({ type: 'finish', model: 'demo', usage: { input_tokens: 3 } })
-  const other = upstream.answer({ ...ask, model: 'gpt' }, new AbortController().signal)
-  await expect(other.next()).rejects.toMatchObject({ code: 'model_not_found' })
+  const ask = { messages: [JSON.stringify(user('one two three'))] }
+  const answer = (model: string) =>
+    piecesOf((hear) => upstream.answer({ ...ask, model }, hear, new AbortController().signal))
+  const { pieces, finish } = await answer('demo')
+  expect(pieces.filter(({ type }) => type === 'delta').length).toBeGreaterThan(3)
+  expect(finish).toMatchObject({ model: 'demo', usage: { input_tokens: 3 } })
+  await expect(answer('gpt')).rejects.toMatchObject({ code: 'model_not_found' })
 })

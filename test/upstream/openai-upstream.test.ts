@@ -27,7 +27,7 @@ function upstreamAt(baseUrl: string, options: { limits?: Partial<typeof limits>;
 
 const ask = { model: 'transcript', messages: ['{"role":"user","content":"hi"}'] }
 const answerOf = (upstream: OpenAiUpstream, signal = new AbortController().signal) =>
-  collectAnswer(upstream.answer(ask, signal))
+  collectAnswer((hear) => upstream.answer(ask, hear, signal))
 
 describe('the upstream', () => {
   it('is asked over connections that are kept alive, also when it streams', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import type { Hear } from '../../src/conversation/ports.ts'
 import { readWhole as readBody, readStream as readEvents } from '../../src/upstream/read-answer.ts'
-import { collectAnswer } from '../support/collect-answer.ts'
+import { collectAnswer, piecesOf } from '../support/collect-answer.ts'
 
 async function* bytesOf(...chunks: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
   for (const chunk of chunks) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk
@@ -10,8 +11,10 @@ const delta = (content: string, reason: string | null = null) =>
   `data: ${JSON.stringify({ model: 'm', choices: [{ index: 0, delta: { content }, finish_reason: reason }] })}\n\n`
 const usage = `data: ${JSON.stringify({ choices: [], usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 } })}\n\n`
 const done = 'data: [DONE]\n\n'
-const readStream = (bytes: AsyncIterable<Uint8Array>) => readEvents(bytes, { model: 'asked' })
-const readWhole = (bytes: AsyncIterable<Uint8Array>) => readBody(bytes, { model: 'asked' })
+const readStream = (bytes: AsyncIterable<Uint8Array>) => (hear: Hear) =>
+  readEvents(bytes, { model: 'asked' }, hear)
+const readWhole = (bytes: AsyncIterable<Uint8Array>) => (hear: Hear) =>
+  readBody(bytes, { model: 'asked' }, hear)
 const text = '안녕하세요 👩‍👩‍👧 세계!'
 
 describe('a streamed answer', () => {
@@ -81,12 +84,11 @@ describe('a streamed answer', () => {
     ],
   ])('may think aloud as %s, once, before what it says', async (_, thought) => {
     const object = { choices: [{ delta: { ...thought, content: 'a' }, finish_reason: 'stop' }] }
-    const events = await Array.fromAsync(readStream(bytesOf(`data: ${JSON.stringify(object)}\n\n`)))
-    expect(events.slice(0, 2)).toEqual([
+    const { pieces } = await piecesOf(readStream(bytesOf(`data: ${JSON.stringify(object)}\n\n`)))
+    expect(pieces).toEqual([
       { type: 'reasoning', text: 'hm' },
       { type: 'delta', text: 'a' },
     ])
-    expect(events).toHaveLength(3)
   })
 
   it('keeps a thought within its text where it is: it may be a quotation', async () => {

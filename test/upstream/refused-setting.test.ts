@@ -3,6 +3,7 @@ import type { Generation } from '../../src/conversation/settings.ts'
 import { OpenAiUpstream } from '../../src/upstream/openai-upstream.ts'
 import { RetryingUpstream } from '../../src/upstream/retrying-upstream.ts'
 import { refusal } from '../../src/upstream/upstream-errors.ts'
+import { collectAnswer } from '../support/collect-answer.ts'
 import { measured } from '../support/measured.ts'
 import { startTranscriptUpstream } from '../support/transcript-upstream.ts'
 
@@ -115,12 +116,12 @@ it('is neither tried again nor held against the upstream', async () => {
   const upstream = new RetryingUpstream(inner, told)
   onTestFinished(() => inner[Symbol.asyncDispose]())
   const ask = { model: 'm', messages: ['{"role":"user","content":"hi"}'], settings: { temperature: 2 } }
-  const answer = () => Array.fromAsync(upstream.answer(ask, new AbortController().signal))
+  const answer = () => collectAnswer((hear) => upstream.answer(ask, hear, new AbortController().signal))
   const body = JSON.stringify(openAi('secret', 'temperature', 'unsupported_value'))
   other.faults.push(...Array(60).fill({ status: 400, body }))
   for (let n = 0; n < 60; n++) {
     await expect(answer()).rejects.toMatchObject({ code: 'invalid_request' })
   }
   expect(other.journal).toHaveLength(60)
-  expect((await answer()).at(-1)).toMatchObject({ type: 'finish' })
+  expect(await answer()).toMatchObject({ incomplete: undefined })
 })

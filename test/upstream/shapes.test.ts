@@ -153,6 +153,6 @@ async function read(file: string, chunks: readonly Uint8Array[]) {
   const bytes = (async function* () {
     yield* chunks
   })()
-  const answer = file.endsWith('.sse') ? readStream(bytes, asked) : readWhole(bytes, asked)
-  return collectAnswer(answer).catch((error: unknown) => error)
+  const read = file.endsWith('.sse') ? readStream : readWhole
+  return collectAnswer((hear) => read(bytes, asked, hear)).catch((error: unknown) => error)
 }

@@ -1,11 +1,11 @@
 import { answerOf, firstThatAnswers, type Upstreams } from '../ask.ts'
 import type { ConversationState } from '../client.ts'
-import { type Compaction, messageJson, type PastItem, type Usage } from '../conversation.ts'
+import { type Compaction, messageJson, type PastItem } from '../conversation.ts'
 import { DaehwaError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { Target } from '../model-catalog.ts'
 import type { Observer } from '../observer.ts'
-import type { CountTokens, Log, Now } from '../ports.ts'
+import type { CountTokens, Finish, Hear, Log, Now } from '../ports.ts'
 import type { PastStore } from '../store.ts'
 import { cleanText } from '../text.ts'
 import type { UsageStore } from '../usage.ts'
@@ -76,22 +76,23 @@ export async function summarise(
     settings: { max_output_tokens: answer },
   }
   let model = first.name
-  const attempt = (target: Target) => {
+  const attempt = (target: Target, hear: Hear) => {
     model = target.name
-    return answerOf(deps.upstreams, target, request, signal)
+    return answerOf(deps.upstreams, target, request, hear, signal)
   }
   let text = ''
-  let usage: Usage | undefined
+  const hear: Hear = (piece) => {
+    if (piece.type === 'delta') text += piece.text
+    return text.length <= size * tolerance * mostPerToken
+  }
+  let finish: Finish | undefined
   try {
-    for await (const event of firstThatAnswers(targets, first, attempt, deps, signal)) {
-      if (event.type === 'delta') text += event.text
-      if (event.type === 'finish') usage = event.usage
-      if (text.length > size * tolerance * mostPerToken) throw noSummary()
-      if (event.type === 'finish' && event.incomplete !== undefined) throw noSummary()
-    }
+    finish = await firstThatAnswers(targets, first, attempt, hear, deps, signal)
+    if (finish.incomplete !== undefined) throw noSummary()
   } finally {
     if (text !== '') {
       const { tenant, conversation } = state
+      const { usage } = finish ?? {}
       const input = usage?.input_tokens ?? (await deps.countTokens(request.messages.join('\n')))
       const output = usage?.output_tokens ?? (await deps.countTokens(text))
       await deps.ledger.chargeSummary({ tenant, conversation, model, input, output, at: deps.now() })
