@@ -34,8 +34,10 @@ export interface PastItem extends Fragment {
   readonly position: number
 }
 
-/** The messages of a run of turns that ends with the newest, joined by commas as they go upstream; empty: none. */
-export interface PastRun extends Fragment {
+/** A run of turns that ends with the newest. */
+export interface PastRun extends Size {
+  /** Their messages, joined by commas as they go upstream, in UTF-8; empty: none. */
+  readonly json: Uint8Array
   readonly items: () => readonly PastItem[]
 }
 

@@ -2,10 +2,12 @@ import type { IncompleteReason, Usage } from './conversation.ts'
 import type { Span } from './observer.ts'
 import type { Generation } from './settings.ts'
 
+/** Messages of a chat completion request, serialised, oldest first: single ones, and bytes in which many are joined by commas. */
+export type Messages = readonly (string | Uint8Array)[]
+
 export interface ModelRequest {
   readonly model: string
-  /** Messages of a chat completion request, serialised, oldest first. */
-  readonly messages: readonly string[]
+  readonly messages: Messages
   readonly settings?: Generation | undefined
   /** What it is asked for. */
   readonly of?: Span | undefined

@@ -189,7 +189,7 @@ function generationFor({ settings }: Asked, target: Target): Generation | undefi
 }
 
 const mayShrink = (error: unknown, { past }: Context, shrinks: number): boolean =>
-  codeOf(error) === 'context_length_exceeded' && past.json !== '' && shrinks < maxShrinks
+  codeOf(error) === 'context_length_exceeded' && past.json.length > 0 && shrinks < maxShrinks
 
 function learn({ calibration }: RunDeps, target: Target, context: Context, { usage }: Finish): void {
   const { tokens, counted } = sizeOf(context)

@@ -5,24 +5,43 @@ import { generationSettings } from '../conversation/settings.ts'
 export type MaxTokensField = 'max_tokens' | 'max_completion_tokens'
 
 /**
- * The body of a chat completion request. The stored messages are joined, not parsed, and what may change from turn to
+ * The body of a chat completion request. The stored messages are copied, not parsed, and what may change from turn to
  * turn comes behind them: an upstream that caches prompts sees the same bytes first.
  */
 export function requestBody(
   { model, messages, settings = {} }: ModelRequest,
   maxTokensField: MaxTokensField,
-): string {
-  const fields = [
-    `"model":${JSON.stringify(model)}`,
-    `"messages":[${messages.join(',')}]`,
-    '"stream":true',
-    '"stream_options":{"include_usage":true}',
-  ]
+): Buffer {
+  const parts: (string | Uint8Array)[] = []
+  let text = `{"model":${JSON.stringify(model)},"messages":[`
+  for (const [n, message] of messages.entries()) {
+    if (n > 0) text += ','
+    if (typeof message === 'string') text += message
+    else {
+      parts.push(text, message)
+      text = ''
+    }
+  }
+  text += '],"stream":true,"stream_options":{"include_usage":true}'
   for (const name of generationSettings) {
     const field = name === 'max_output_tokens' ? maxTokensField : name
-    if (settings[name] !== undefined) fields.push(`"${field}":${JSON.stringify(settings[name])}`)
+    if (settings[name] !== undefined) text += `,"${field}":${JSON.stringify(settings[name])}`
   }
-  return `{${fields.join(',')}}`
+  parts.push(`${text}}`)
+  return bytesOf(parts)
+}
+
+function bytesOf(parts: readonly (string | Uint8Array)[]): Buffer {
+  const bytes = Buffer.allocUnsafe(parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0))
+  let end = 0
+  for (const part of parts) {
+    if (typeof part === 'string') end += bytes.write(part, end)
+    else {
+      bytes.set(part, end)
+      end += part.length
+    }
+  }
+  return bytes
 }
 
 const takeMaxCompletionTokens =

@@ -96,9 +96,11 @@ it('holds nothing of what is cleared in the moment in which it is answered', asy
 })
 
 it('keeps the turn that is being answered when older ones of its conversation have gone to the tables', async () => {
-  const { stores, dirs } = await both(500)
+  const { stores, dirs, database } = await both(500)
   for (const at of [1, 3]) await finish(stores[0], kim, 'q', 'a', { at, answeredAt: at + 1 })
   const { turnId } = await begin(stores[0], turn(kim, 'q', 5))
+  const inTables = await database.read(() => all<{ status: string }>('SELECT status FROM turns'))
+  expect(inTables.map(({ status }) => status)).toEqual(['completed', 'completed'])
   const killed = temporaryDir()
   cpSync(dirs.journaled, killed, { recursive: true })
   await using storage = await openStorage({ dir: killed, durability: 'normal', now: 1 })

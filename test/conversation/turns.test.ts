@@ -59,7 +59,7 @@ it('drops an answer when somebody else has cleared the history before it was kep
 it('refuses a message whose settings were read before its client was erased', async () => {
   const store = await open()
   await store.updateClient(key, { instructions: 'gone' }, 1)
-  const asked: string[] = []
+  const asked: unknown[] = []
   const turns = turnsOver(
     {
       ...store,

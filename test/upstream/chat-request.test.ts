@@ -3,10 +3,12 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { generationSettings } from '../../src/conversation/settings.ts'
-import { maxTokensFieldOf, requestBody } from '../../src/upstream/chat-request.ts'
+import { maxTokensFieldOf, requestBody as requestBytes } from '../../src/upstream/chat-request.ts'
 import { OpenAiUpstream } from '../../src/upstream/openai-upstream.ts'
 import { collectAnswer } from '../support/collect-answer.ts'
 import { measured } from '../support/measured.ts'
+
+const requestBody = (...asked: Parameters<typeof requestBytes>) => requestBytes(...asked).toString()
 
 const told = { name: 'default', observer: measured() }
 

@@ -143,7 +143,7 @@ describe('a request', () => {
       ['max_tokens', 'max_completion_tokens', 'reasoning_effort'],
     ],
   ])('to %s holds what it documents, and nothing else', (baseUrl, documented) => {
-    const body = JSON.parse(requestBody({ ...asked, messages: [] }, maxTokensFieldOf(baseUrl)))
+    const body = JSON.parse(`${requestBody({ ...asked, messages: [] }, maxTokensFieldOf(baseUrl))}`)
     expect([...everywhere, ...documented]).toEqual(expect.arrayContaining(Object.keys(body)))
     expect(Object.keys(body)).toHaveLength(everywhere.length + 2)
   })

@@ -1,7 +1,7 @@
 import type { ConversationState } from '../client.ts'
 import type { Compaction, Fragment, ItemView, PastRun } from '../conversation.ts'
 import { DaehwaError } from '../errors.ts'
-import type { CountTokens } from '../ports.ts'
+import type { CountTokens, Messages } from '../ports.ts'
 import type { PastStore } from '../store.ts'
 import { type Limits, roomForTurns } from './context-window.ts'
 import { mended, noRun } from './past-run.ts'
@@ -91,10 +91,10 @@ export async function roomForPast(
   return Math.max(0, roomBeside(parts, request.limits))
 }
 
-/** A context as the messages of a request, of which some are joined by commas. */
-export function messagesOf({ instructions, pinned, summary, past, input }: Context): string[] {
+/** A context as the messages of a request. */
+export function messagesOf({ instructions, pinned, summary, past, input }: Context): Messages {
   const before = [instructions, ...pinned, summary].filter((part) => part !== undefined).map(mended)
-  return past.json === '' ? [...before, mended(input)] : [...before, past.json, mended(input)]
+  return past.json.length === 0 ? [...before, mended(input)] : [...before, past.json, mended(input)]
 }
 
 /** All that a context sends. */

@@ -3,6 +3,7 @@ import type { Pace } from '../pacer.ts'
 import type { Cleared, PastStore } from '../store.ts'
 import { noRun, runOf } from './past-run.ts'
 import {
+  bytesOf,
   extended,
   grown,
   itemsOf,
@@ -10,12 +11,11 @@ import {
   nothing,
   type Past,
   sizeOf,
-  startOf,
   turnsOf,
 } from './remembered-past.ts'
 
-/** How much is remembered of all conversations together, in UTF-16 units of JSON. */
-const most = 24 * 1024 * 1024
+/** How much is remembered of all conversations together, in bytes. */
+const most = 40 * 1024 * 1024
 /** So many turns are read when their sizes are asked for: they are sent next. */
 const short = 64
 
@@ -114,7 +114,7 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       if (pasts.get(state.conversation) === past)
         pasts.set(state.conversation, { ...past, sent: { from, next: past.next, size } })
       const items = () => itemsOf(past, from, state.nextSeq)
-      const json = past.isMended ? runOf(items()).json : past.text.slice(startOf(past, from))
+      const json = past.isMended ? runOf(items()).json : bytesOf(past, from)
       return { json, ...size, items }
     },
     async keepCounts(state, counts) {

@@ -7,7 +7,7 @@ export const mended = ({ json }: Fragment): string =>
   json === '{"role":"assistant","content":""}' ? '{"role":"assistant","content":"(no answer)"}' : json
 
 export const runOf = (items: readonly PastItem[]): PastRun => ({
-  json: items.map(mended).join(),
+  json: Buffer.from(items.map(mended).join()),
   tokens: tokensOf(items),
   counted: items.every(({ counted }) => counted),
   items: () => items,

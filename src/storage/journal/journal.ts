@@ -104,14 +104,12 @@ export class Journal implements Companion {
     if (this.#failure !== undefined) throw this.#failure.reason
     if (this.#records.length === 0) return
     if (this.#rows.size > this.#most) {
-      const oldest = this.#oldest()
-      const isAnswered = ({ tail }: Head) => tail.length > 0
-      yield* this.#settle(oldest.filter(isAnswered), false)
-      // Those that are open and nothing else were noted anew before, or are many: they would be noted anew for ever.
-      yield* this.#settle(
-        oldest.filter((head) => !isAnswered(head)),
-        true,
+      const { answered = [], open = [] } = Object.groupBy(this.#oldest(), ({ tail }) =>
+        tail.length > 0 ? 'answered' : 'open',
       )
+      yield* this.#settle(answered, false)
+      // Those that are open and nothing else were noted anew before, or are many: they would be noted anew for ever.
+      yield* this.#settle(open, true)
       const [first = this.#rows.next] = this.#unsettled.values()
       yield* this.#rows.dropBefore(first)
     }
