@@ -4,6 +4,7 @@ import { DaehwaError } from '../conversation/errors.ts'
 import type { Cleared } from '../conversation/store.ts'
 import { lastActive } from './conversation-row.ts'
 import { all, first, locked, run, type Work } from './database.ts'
+import { dropEndedTurns } from './drop-turns.ts'
 import { dropImportsOf } from './import-work.ts'
 import { turnSizes } from './past-work.ts'
 import { before } from './statuses.ts'
@@ -70,11 +71,7 @@ export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cl
     "SELECT count(*) AS count FROM items WHERE tenant = ? AND conversation = ? AND type = 'message'",
     ...[tenant, id],
   )
-  const open = before('cancel')
-  yield* run(
-    `DELETE FROM turns WHERE tenant = ? AND conversation = ? AND status NOT IN (${open})`,
-    ...[tenant, id],
-  )
+  yield* dropEndedTurns(tenant, id)
   const { code, message } = DaehwaError.of('history_deleted')
   yield* all(
     `DELETE FROM turns WHERE tenant = ? AND error_code = '${code}' AND ended_at < ?`,
@@ -83,7 +80,7 @@ export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cl
   const ended = yield* all<{ id: string }>(
     `UPDATE turns SET status = 'cancelled', error_code = ?, error_message = ?, ended_at = ?, input = NULL,
        instructions = NULL, settings = NULL, output = NULL, pieces = NULL, reasoning = NULL
-     WHERE tenant = ? AND conversation = ? AND status IN (${open}) RETURNING id`,
+     WHERE tenant = ? AND conversation = ? AND status IN (${before('cancel')}) RETURNING id`,
     ...[code, message, at, tenant, id],
   )
   yield* run('DELETE FROM items WHERE tenant = ? AND conversation = ?', tenant, id)

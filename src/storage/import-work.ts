@@ -7,6 +7,7 @@ import { reasoningId } from '../conversation/turn-event.ts'
 import { insertCompaction } from './compaction-work.ts'
 import { all, first, locked, run, type Value, type Work } from './database.ts'
 import type { Dialect } from './dialects.ts'
+import { dropEndedTurns } from './drop-turns.ts'
 import { before } from './statuses.ts'
 
 /** An import that nobody has added to for so long is over, in milliseconds. */
@@ -79,7 +80,7 @@ export function* dropImport(tenant: string, id: string): Work<void> {
     ...[tenant, id],
   )
   if (mine === undefined) return
-  yield* run('DELETE FROM turns WHERE tenant = ? AND conversation = ?', tenant, id)
+  yield* dropEndedTurns(tenant, id)
   yield* run('DELETE FROM items WHERE tenant = ? AND conversation = ?', tenant, id)
 }
 

@@ -181,6 +181,22 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       ])
     })
 
+    it('leaves no turn behind that had ended, with an answer or without', async () => {
+      const { store } = await open()
+      const key = someone()
+      const other = someone({ tenant: key.tenant, client: 'other' })
+      const ids: string[] = []
+      for (const one of [key, other]) {
+        ids.push(await finish(store, one, 'q', 'a'))
+        const claim = await begin(store, turn(one, 'q', 3))
+        await store.end(claim, { ...failure(claim.turnId, 'upstream_error'), createdAt: 3, endedAt: 4 })
+        ids.push(claim.turnId)
+      }
+      await store.clear(key, 5)
+      const found = await Promise.all(ids.map((id) => store.turn(key.tenant, id)))
+      expect(found.map((record) => record?.status)).toEqual([undefined, undefined, 'completed', 'failed'])
+    })
+
     it('lets nothing that was erased come back', async () => {
       const { store } = await open()
       const key = someone()
@@ -269,7 +285,8 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
 
     it('undoes alone what fails among others that are written at once', async () => {
       const { store } = await open()
-      const [key, other] = [someone(), someone()]
+      const key = someone()
+      const other = someone({ tenant: key.tenant })
       const twice = turn(key, 'twice')
       const results = await Promise.allSettled([
         begin(store, turn(other, 'fine')),

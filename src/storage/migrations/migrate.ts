@@ -11,6 +11,7 @@ import { keys } from './0008-keys.ts'
 import { limitsAndUsage } from './0009-limits-and-usage.ts'
 import { retentionAndImports } from './0010-retention-and-imports.ts'
 import { journal } from './0011-journal.ts'
+import { turnsOutsideTheHistory } from './0012-turns-outside-the-history.ts'
 
 /** Every change of the schema, oldest first. One that has been released is never edited. */
 const migrations = [
@@ -25,6 +26,7 @@ const migrations = [
   limitsAndUsage,
   retentionAndImports,
   journal,
+  turnsOutsideTheHistory,
 ]
 
 /** The schema of the data is not what this Daehwa needs; the message is one line for the operator. */
