@@ -33,7 +33,9 @@ describe('promise 2: SIGKILL', () => {
     async () => {
       const kills = length('kills', { full: 200, short: 8 })
       const upstream = await startTranscriptUpstream()
-      const options = { dataDir: temporaryDir(), env: { OPENAI_BASE_URL: upstream.baseUrl } }
+      // Each context has to be all that was said before, however much that is by chance.
+      const env = { OPENAI_BASE_URL: upstream.baseUrl, DAEHWA_CONTEXT_WINDOW: '1000000' }
+      const options = { dataDir: temporaryDir(), env }
       const names = Array.from({ length: 8 }, (_, n) => `client ${n}`)
       const told = new Map(names.map((name) => [name, [] as Operation[]]))
       let slowest = 0
