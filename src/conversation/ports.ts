@@ -56,7 +56,7 @@ export interface ModelInfo {
 export interface Upstream {
   /**
    * Asks, and hands on the answer as it comes; where no more of it is wanted it ends incomplete, by `max_output_bytes`. When
-   * `signal` aborts, the connection is closed and the signal's reason is thrown; so is what `hear` throws. Also throws
+   * `signal` aborts, the connection is closed and the signal's reason is thrown. Also throws
    * `context_length_exceeded` and `model_not_found`.
    */
   answer(request: ModelRequest, hear: Hear, signal: AbortSignal): Promise<Finish>

@@ -4,10 +4,10 @@ import { DaehwaError } from '../conversation/errors.ts'
 import type { Cleared } from '../conversation/store.ts'
 import { lastActive } from './conversation-row.ts'
 import { all, first, locked, run, type Work } from './database.ts'
-import { dropEndedTurns } from './drop-turns.ts'
 import { dropImportsOf } from './import-work.ts'
 import { turnSizes } from './past-work.ts'
 import { before } from './statuses.ts'
+import { dropEndedTurns } from './turns-outside.ts'
 
 /** How much of a history is read at once: so many turns, or so many tokens at most, whichever comes first. */
 const page = { turns: 64, tokens: 200_000 }

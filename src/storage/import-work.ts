@@ -7,8 +7,8 @@ import { reasoningId } from '../conversation/turn-event.ts'
 import { insertCompaction } from './compaction-work.ts'
 import { all, first, locked, run, type Value, type Work } from './database.ts'
 import type { Dialect } from './dialects.ts'
-import { dropEndedTurns } from './drop-turns.ts'
 import { before } from './statuses.ts'
+import { dropEndedTurns, handOverTurns } from './turns-outside.ts'
 
 /** An import that nobody has added to for so long is over, in milliseconds. */
 const stale = 60 * 60 * 1000
@@ -49,7 +49,7 @@ export function* finishImport(
   const empty = yield* requireEmpty(key)
   if (empty !== undefined) {
     // Turns that failed can still be read.
-    yield* run('UPDATE turns SET conversation = ? WHERE tenant = ? AND conversation = ?', id, tenant, empty)
+    yield* handOverTurns(tenant, empty, id)
     yield* run('DELETE FROM conversations WHERE tenant = ? AND id = ?', tenant, empty)
   }
   const { model, retention_days, ...others } = settings

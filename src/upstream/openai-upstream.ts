@@ -82,7 +82,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     try {
       await this.#post(exchange, ask, span.traceparent)
       const read = readerOf(exchange)
-      const finish = await read(timer.watch(exchange), ask, hearing, () => timer.end())
+      const finish = await read(timer.watch(exchange), ask, hearing, timer)
       whole = finish.incomplete !== 'max_output_bytes'
       span.finished(finish)
       return finish

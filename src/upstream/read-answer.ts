@@ -10,13 +10,22 @@ import { errorInStream } from './upstream-errors.ts'
 /** The largest reply, or single event of a stream, that is held in memory: an answer of 8 MiB with its escapes. */
 const maxHeld = 16 * 1024 * 1024
 
+/** Who looks after an answer while it is read. */
+export interface Watch {
+  /** The finish reason has come: from there on the bytes may fail, and the answer is none the worse for it. */
+  end(): void
+  /** @throws why nothing more of it is wanted */
+  check(): void
+}
+
+const unwatched: Watch = { end() {}, check() {} }
+
 /** What is not read to its end. */
 const cut: Finish = { incomplete: 'max_output_bytes', usage: undefined, model: undefined }
 
 /**
  * Reads a streamed answer (`text/event-stream`) from the bytes of the reply, which may be split anywhere; `asked` is for
- * errors to name. `whole` is called when the finish reason has come: from there on the bytes may fail, and the answer is none
- * the worse for it.
+ * errors to name.
  *
  * @throws DaehwaError `upstream_bad_response` for anything but a stream of chat completion chunks that ends
  *   with a finish reason; what the error event of an upstream maps to
@@ -25,7 +34,7 @@ export async function readStream(
   bytes: AsyncIterable<Uint8Array>,
   asked: Asked,
   hear: Hear,
-  whole: () => void = () => {},
+  watch = unwatched,
 ): Promise<Finish> {
   let end: string | undefined
   let usage: Usage | undefined
@@ -42,10 +51,13 @@ export async function readStream(
         const added = read(data, asked)
         const isFirst = !begun
         if (!said(added, hearing)) return cut
-        if (isFirst && begun) await immediate() // it goes out before what came with it is read
+        if (isFirst && begun) {
+          await immediate() // it goes out before what came with it is read
+          watch.check()
+        }
         if (added.finishReason !== undefined) {
           end = added.finishReason
-          whole()
+          watch.end()
         }
         usage = added.usage ?? usage
         model = added.model ?? model

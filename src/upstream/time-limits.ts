@@ -41,6 +41,11 @@ export class AnswerTimer implements Disposable {
     return this.#stopped
   }
 
+  /** @throws why it was stopped, if it was */
+  check(): void {
+    if (this.#stopped !== undefined) throw this.#stopped.reason
+  }
+
   /** A piece of the answer came: from here on the idle limit holds. */
   begin(): void {
     if (this.#phase === 'within') {

@@ -30,6 +30,35 @@ const answerOf = (upstream: OpenAiUpstream, signal = new AbortController().signa
   collectAnswer((hear) => upstream.answer(ask, hear, signal))
 
 describe('the upstream', () => {
+  it('is heard no more after an abort, also of what came in one piece with the first word', async () => {
+    const chunk = (delta: object, reason: string | null = null) =>
+      `data: ${JSON.stringify({ choices: [{ delta, finish_reason: reason }] })}\n\n`
+    const said = `${chunk({ content: 'a' })}${chunk({ content: 'b' })}${chunk({}, 'stop')}data: [DONE]\n\n`
+    const server = createServer((socket) => {
+      socket.once('data', () =>
+        socket.end(
+          `HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: ${said.length}\r\n\r\n${said}`,
+        ),
+      )
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    const upstream = upstreamAt(`http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`)
+    const abort = new AbortController()
+    const heard: string[] = []
+    const asked = upstream.answer(
+      ask,
+      ({ text }) => {
+        heard.push(text)
+        setImmediate(() => abort.abort(new Error('enough')))
+        return true
+      },
+      abort.signal,
+    )
+    await expect(asked).rejects.toThrow('enough')
+    expect(heard).toEqual(['a'])
+  })
+
   it('is asked over connections that are kept alive, also when it streams', async () => {
     const { other, upstream } = await start()
     for (let n = 0; n < 20; n++) await answerOf(upstream)

@@ -2,7 +2,7 @@ import type { PastItem, Size } from '../conversation.ts'
 import { mended } from './past-run.ts'
 
 /** What a turn takes beside its text, and a conversation, in bytes. */
-const perTurn = 256
+const perTurn = 448
 const perPast = 512
 /** So much room is left behind a text, as a share of it and at least, so that it is not moved for every turn that comes. */
 const spare = { share: 1 / 8, least: 512 } as const
