@@ -11,7 +11,7 @@ import { errorInStream } from './upstream-errors.ts'
 const maxHeld = 16 * 1024 * 1024
 
 /** Who looks after an answer while it is read. */
-export interface Watch {
+interface Watch {
   /** The finish reason has come: from there on the bytes may fail, and the answer is none the worse for it. */
   end(): void
   /** @throws why nothing more of it is wanted */
