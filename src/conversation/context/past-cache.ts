@@ -91,7 +91,7 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       let past = known(state)
       if (past === undefined && to === state.nextSeq && to - from <= short) past = await read(state, from)
       if (past === undefined || from < past.from) return store.tokensBetween(state, from, to)
-      return grown(noRun, turnsOf(await upToDate(state, past), from, to)).tokens
+      return grown(noRun, await upToDate(state, past), from, to).tokens
     },
     async itemsFrom(state, fromSeq, toSeq = state.nextSeq) {
       await pace()
@@ -110,7 +110,7 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       const past =
         kept === undefined || from < kept.from ? await read(state, from) : await upToDate(state, kept)
       const last = past.sent?.from === from ? past.sent : { next: from, size: noRun }
-      const size = grown(last.size, turnsOf(past, last.next, past.next))
+      const size = grown(last.size, past, last.next, past.next)
       if (pasts.get(state.conversation) === past)
         pasts.set(state.conversation, { ...past, sent: { from, next: past.next, size } })
       const items = () => itemsOf(past, from, state.nextSeq)
@@ -120,10 +120,7 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
     async keepCounts(state, counts) {
       const past = known(state)
       if (past?.sent !== undefined) pasts.set(state.conversation, { ...past, sent: undefined })
-      for (const { seq, position, tokens } of past === undefined ? [] : counts) {
-        const item = past?.turns[seq - past.from]?.sizes.find((size) => size.position === position)
-        if (item !== undefined) Object.assign(item, { tokens, counted: true })
-      }
+      for (const { seq, position, tokens } of counts) past?.marks.keep(seq, position, tokens)
       await store.keepCounts(state, counts)
     },
     clear: async (key, at) => dropped(await store.clear(key, at)),

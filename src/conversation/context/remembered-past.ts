@@ -1,38 +1,23 @@
-import type { PastItem, Size } from '../conversation.ts'
+import type { PastItem, PastTurn, Size } from '../conversation.ts'
+import { Marks } from './marks.ts'
 import { mended } from './past-run.ts'
 
-/** What a turn takes beside its text, and a conversation, in bytes. */
-const perTurn = 448
-const perPast = 512
+/** What a conversation takes beside its text and its marks, in bytes. */
+const perPast = 768
 /** So much room is left behind a text, as a share of it and at least, so that it is not moved for every turn that comes. */
 const spare = { share: 1 / 8, least: 512 } as const
-
-/** A message: its size, and where its JSON ends in the bytes of the past. */
-interface RememberedItem {
-  readonly position: number
-  tokens: number
-  counted: boolean
-  readonly end: number
-}
-
-interface RememberedTurn {
-  readonly seq: number
-  readonly sizes: RememberedItem[]
-}
 
 /** The newest turns of one conversation, without a gap: those from `from` on. A history only grows, until its epoch ends. */
 export interface Past {
   readonly epoch: number
   readonly from: number
   readonly next: number
-  /** Oldest first, each at the place that is its `seq` less `from`. */
-  readonly turns: readonly RememberedTurn[]
+  readonly marks: Marks
   /**
-   * The JSON of all messages, joined by commas, in UTF-8: so many bytes of a buffer, behind which there is room. A past that
+   * The JSON of all messages, joined by commas, in UTF-8, up to where the last mark says: behind that there is room. A past that
    * grows shares it with what it was before. What two write there at once is the same.
    */
   readonly buffer: Buffer
-  readonly length: number
   /** Whether one of them is not sent as it is stored. */
   readonly isMended: boolean
   /** How large the run was that was sent last: the next one is that, and what has come since. */
@@ -40,83 +25,58 @@ export interface Past {
 }
 
 /** What is remembered of it takes so many bytes. */
-export const sizeOf = ({ buffer, turns }: Past): number => buffer.length + perPast + turns.length * perTurn
+export const sizeOf = ({ buffer, marks }: Past): number => buffer.length + marks.size + perPast
 
-export const turnsOf = ({ turns, from: first }: Pick<Past, 'turns' | 'from'>, from: number, to: number) =>
-  turns.slice(from - first, Math.max(from, to) - first)
+/** The sizes of the turns `from <= seq < to`, oldest first. */
+export const turnsOf = ({ marks }: Past, from: number, to: number): PastTurn[] =>
+  marks.turns(marks.first(from), marks.first(to))
+
+/** What the turns `from <= seq < to` take, beside so much. */
+export const grown = (size: Size, { marks }: Past, from: number, to: number): Size =>
+  marks.sum(size, marks.first(from), marks.first(to))
 
 /** The messages from a turn on, as they go upstream. */
-export const bytesOf = (past: Past, from: number): Buffer =>
-  past.buffer.subarray(startOf(past, from), past.length)
+export const bytesOf = ({ buffer, marks }: Past, from: number): Buffer =>
+  buffer.subarray(marks.endBefore(marks.first(from)) + 1, Math.max(0, marks.end))
 
-/** Where the first message of a turn begins in the bytes. */
-const startOf = ({ turns, from: first }: Pick<Past, 'turns' | 'from'>, from: number): number => {
-  const end = turns[from - first - 1]?.sizes.at(-1)?.end
-  return end === undefined ? 0 : end + 1
-}
-
-export function itemsOf(past: Pick<Past, 'turns' | 'buffer' | 'from'>, from: number, to: number): PastItem[] {
-  let start = startOf(past, from)
-  return turnsOf(past, from, to).flatMap(({ seq, sizes }) =>
-    sizes.map(({ position, tokens, counted, end }) => {
-      const json = past.buffer.toString('utf8', start, end)
-      start = end + 1
-      return { seq, position, tokens, counted, json }
-    }),
-  )
-}
-
-export function grown({ tokens, counted }: Size, turns: readonly RememberedTurn[]): Size {
-  let sum = tokens
-  let all = counted
-  for (const { sizes } of turns) {
-    for (const size of sizes) {
-      sum += size.tokens
-      all &&= size.counted
-    }
+export function itemsOf({ buffer, marks }: Past, from: number, to: number): PastItem[] {
+  const items: PastItem[] = []
+  for (let n = marks.first(from); n < marks.first(to); n++) {
+    const json = buffer.toString('utf8', marks.endBefore(n) + 1, marks.endBefore(n + 1))
+    items.push({ ...marks.item(n), json })
   }
-  return { tokens: sum, counted: all }
+  return items
 }
 
 export function extended(past: Past, fresh: readonly PastItem[], next: number): Past {
   if (fresh.length === 0) return { ...past, next }
-  const turns = [...past.turns]
-  let end = past.length === 0 ? -1 : past.length
-  let { isMended } = past
-  let last: RememberedTurn | undefined
-  for (const item of fresh) {
-    end += Buffer.byteLength(item.json) + 1
-    isMended ||= mended(item) !== item.json
-    if (last?.seq !== item.seq) {
-      last = { seq: item.seq, sizes: [] }
-      turns.push(last)
-    }
-    const { position, tokens, counted } = item
-    last.sizes.push({ position, tokens, counted, end })
-  }
+  const start = past.marks.end
+  let end = start
+  const ends = fresh.map(({ json }) => (end += Buffer.byteLength(json) + 1))
   const buffer = withRoom(past, end)
   const added = fresh.map(({ json }) => json).join()
-  buffer.write(past.length === 0 ? added : `,${added}`, past.length)
-  return { ...past, next, turns, isMended, buffer, length: end }
+  buffer.write(start < 0 ? added : `,${added}`, Math.max(0, start))
+  const isMended = past.isMended || fresh.some((item) => mended(item) !== item.json)
+  return { ...past, next, marks: past.marks.with(fresh, ends), isMended, buffer }
 }
 
 /** The buffer of a past, or a copy of it with room for so many bytes. */
-function withRoom({ buffer, length }: Past, needed: number): Buffer {
+function withRoom({ buffer, marks }: Past, needed: number): Buffer {
   if (needed <= buffer.length) return buffer
   const larger = Buffer.allocUnsafeSlow(needed + Math.max(spare.least, Math.floor(needed * spare.share)))
-  buffer.copy(larger, 0, 0, length)
+  buffer.copy(larger, 0, 0, Math.max(0, marks.end))
   return larger
 }
 
 /** The newest turns of a past, as many as are no larger than `size`. */
 export function newest(past: Past, size: number): Past {
-  let from = past.from
-  for (let left = sizeOf(past); left > size && from < past.next; from++)
-    left -= perTurn + startOf(past, from + 1) - startOf(past, from)
-  const empty = { ...nothing, epoch: past.epoch, from, next: from }
-  return extended(empty, itemsOf(past, from, past.next), past.next)
+  const { marks, from: first, next } = past
+  const most = Math.max(0, marks.end) - size
+  let from = first
+  for (let n = 0; n < marks.count && marks.endBefore(n) < most; n++) from = marks.item(n).seq + 1
+  return extended({ ...nothing, epoch: past.epoch, from, next: from }, itemsOf(past, from, next), next)
 }
 
 export const nothing = {
-  ...{ turns: [], buffer: Buffer.alloc(0), length: 0, isMended: false, sent: undefined },
+  ...{ marks: Marks.none, buffer: Buffer.alloc(0), isMended: false, sent: undefined },
 } as const
