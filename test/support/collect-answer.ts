@@ -4,6 +4,9 @@ import { recordOf } from '../../src/conversation/new-turn.ts'
 import type { Finish, Hear, Piece } from '../../src/conversation/ports.ts'
 import { measured } from './measured.ts'
 
+/** One for all: each has the clock of the event loop watched. */
+const observer = measured()
+
 type Asking = (hear: Hear) => Promise<Finish>
 
 /** The whole of an answer, put together as a turn does it. */
@@ -12,7 +15,7 @@ export async function collectAnswer(ask: Asking) {
   const input = { json: '', tokens: 0, counted: true }
   const live = new LiveTurn(
     recordOf({ id: 'resp_1', owner: 'here', key, input, model: 'm', settings: {}, at: 0 }),
-    measured().turn('resp_1', undefined),
+    observer.turn('resp_1', undefined),
   )
   const finish = await collect(ask, live)
   return { ...live.output, ...finish }
