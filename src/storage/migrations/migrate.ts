@@ -12,6 +12,7 @@ import { limitsAndUsage } from './0009-limits-and-usage.ts'
 import { retentionAndImports } from './0010-retention-and-imports.ts'
 import { journal } from './0011-journal.ts'
 import { turnsOutsideTheHistory } from './0012-turns-outside-the-history.ts'
+import { rowsInOrder } from './0013-rows-in-order.ts'
 
 /** Every change of the schema, oldest first. One that has been released is never edited. */
 const migrations = [
@@ -27,6 +28,7 @@ const migrations = [
   retentionAndImports,
   journal,
   turnsOutsideTheHistory,
+  rowsInOrder,
 ]
 
 /** The schema of the data is not what this Daehwa needs; the message is one line for the operator. */
