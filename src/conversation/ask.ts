@@ -100,7 +100,8 @@ export async function answerOf(
   const settings = request.settings && supported(request.settings, target)
   await target.check?.()
   signal.throwIfAborted()
-  return upstream.answer({ ...request, model: target.model, settings }, hear, signal)
+  const { messages, of, underway } = request
+  return upstream.answer({ model: target.model, messages, settings, of, underway }, hear, signal)
 }
 
 /** @throws DaehwaError `invalid_request` for a setting that the model does not take, by the configuration */

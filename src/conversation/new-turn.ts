@@ -44,26 +44,42 @@ export interface NewTurnDeps extends TurnContextDeps {
  * @throws DaehwaError `invalid_request`, and `context_length_exceeded` for what could never be answered
  */
 export async function newTurn(deps: NewTurnDeps, id: string, ask: Ask): Promise<NewTurn> {
-  const { key, input, idempotency } = ask
-  if (input.length === 0) throw invalid("'input' is empty. Send the text that the model is to answer.")
-  for (const name of [ask.settings?.model, ...(ask.settings?.fallback ?? [])]) {
-    if (name !== undefined) checkModelName(name)
-  }
+  checkAsk(ask)
   const at = deps.now()
-  const { asked, ...held } = await settingsFor(deps, key, ask.settings)
-  const { model, settings } = held
-  const account = { apiKey: ask.caller?.key, limits: ask.caller?.limits }
-  const fresh = { id, key, input: uncounted('user', input), idempotency, at, owner: deps.instance() }
-  const turn = { ...fresh, ...held, ...account }
-  const [target] = deps.models.targets(model, settings.fallback)
-  checkSettings(generationOf(asked) ?? {}, target)
+  const held = await settingsFor(deps, ask.key, ask.settings)
+  const turn = turnOf(id, ask, held, deps.instance(), at)
+  const [target] = deps.models.targets(held.model, held.settings.fallback)
+  checkSettings(generationOf(held.asked) ?? {}, target)
   await checkFits(requestOf(deps, turn, target), deps.countTokens)
   return turn
 }
 
+function checkAsk({ input, settings }: Ask): void {
+  if (input.length === 0) throw invalid("'input' is empty. Send the text that the model is to answer.")
+  if (settings?.model !== undefined) checkModelName(settings.model)
+  for (const name of settings?.fallback ?? []) checkModelName(name)
+}
+
+const turnOf = (id: string, ask: Ask, held: Held, owner: string, at: number): NewTurn => ({
+  id,
+  owner,
+  key: ask.key,
+  input: uncounted('user', ask.input),
+  model: held.model,
+  settings: held.settings,
+  conversation: held.conversation,
+  idempotency: ask.idempotency,
+  apiKey: ask.caller?.key,
+  limits: ask.caller?.limits,
+  at,
+})
+
+/** What holds for a turn; `asked` are those of the settings that are not there by default. */
+type Held = Pick<NewTurn, 'model' | 'settings' | 'conversation'> & { readonly asked: Settings }
+
 /**
- * The settings that hold for a client's next turn, and its model; `asked` are those of them that are not there by default: what
- * a model does not take of those is left out, and only what was asked for is refused.
+ * The settings that hold for a client's next turn, and its model. What a model does not take of those that are there by default is
+ * left out, and only what was asked for is refused.
  *
  * @throws DaehwaError `no_default_model`
  */
@@ -71,7 +87,7 @@ export async function settingsFor(
   { store, models }: { store: Store; models: Models },
   key: ConversationKey,
   own?: Settings,
-): Promise<Pick<NewTurn, 'model' | 'settings' | 'conversation'> & { asked: Settings }> {
+): Promise<Held> {
   const { client, defaults } = await store.settings(key)
   const { model = await models.default(), ...settings } = mergeSettings(defaults, client?.settings, own)
   const asked = mergeSettings(client?.settings, own)
@@ -80,6 +96,17 @@ export async function settingsFor(
 
 /** The record of a turn that has only been accepted. */
 export const recordOf = ({ id, model, at }: NewTurn | QueuedTurn): TurnRecord => ({
-  ...{ id, status: 'queued', askedModel: model, model, text: '', reasoning: '', pieces: [], createdAt: at },
-  ...{ usage: undefined, incomplete: undefined, error: undefined, startedAt: undefined, endedAt: undefined },
+  id,
+  status: 'queued',
+  askedModel: model,
+  model,
+  text: '',
+  reasoning: '',
+  pieces: [],
+  usage: undefined,
+  incomplete: undefined,
+  error: undefined,
+  createdAt: at,
+  startedAt: undefined,
+  endedAt: undefined,
 })

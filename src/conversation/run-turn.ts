@@ -1,31 +1,17 @@
-import { answerOf, firstThatAnswers, preferring, servedMark, type Upstreams } from './ask.ts'
+import { type AnswerDeps, answer, type Served } from './answer-turn.ts'
 import { type Charge, chargeOf, type Sent } from './charge.ts'
-import { collect } from './collect-answer.ts'
-import { type Context, messagesOf, sizeOf } from './context/choose-context.ts'
-import { countedTokens, noRun } from './context/past-run.ts'
 import { uncounted } from './context/sizes.ts'
-import {
-  type Asked,
-  compactWhenFull,
-  contextFor,
-  limitsFor,
-  type TurnContextDeps,
-} from './context/turn-context.ts'
+import { type Asked, compactWhenFull } from './context/turn-context.ts'
+import type { Fragment } from './conversation.ts'
 import { codeOf, DaehwaError, toDaehwaError } from './errors.ts'
 import type { LiveTurn } from './live-turn.ts'
-import type { Target } from './model-catalog.ts'
 import { during } from './observer.ts'
-import type { Finish, Hear, Now } from './ports.ts'
-import { type Generation, generationOf } from './settings.ts'
+import type { Now } from './ports.ts'
 import type { Claim, QueuedTurn, Store } from './store.ts'
 import type { TurnRecord } from './turn.ts'
 
-/** How often a turn is asked again with a shorter past when the upstream finds the context too long. */
-const maxShrinks = 2
-
-export interface RunDeps extends TurnContextDeps {
+export interface RunDeps extends AnswerDeps {
   readonly store: Store
-  readonly upstreams: Upstreams
   readonly now: Now
 }
 
@@ -91,41 +77,67 @@ export function failed(live: LiveTurn, cause: unknown, at: number): TurnRecord {
   return { ...live.record, ...output, status: cancelled ? 'cancelled' : 'failed', error, endedAt: at }
 }
 
-/** An answer, the model that gave it, and what that was sent. */
-interface Served extends Sent {
-  readonly finish: Finish
-  /** Undefined where no other one could have given it. */
-  readonly servedBy: string | undefined
-}
-
 async function commit(
   deps: RunDeps,
   claim: Claim,
   live: LiveTurn,
   asked: Asked,
-  { finish, target, context, servedBy }: Served,
+  served: Served,
   charge: Charge | undefined,
 ): Promise<TurnRecord> {
-  const { store, now, log } = deps
+  const record = answered(live, served, deps.now())
+  const answer = uncounted('assistant', record.text)
+  const kept = deps.store.commit(claim, record, { answer, servedBy: served.servedBy }, charge)
+  if (!(await during(deps.observer.part('commit', live.span), kept))) return lost(deps, claim, live, charge)
+  lookOver(deps, claim, asked, served, answer)
+  return record
+}
+
+/** A turn as it ends by its answer. */
+function answered(live: LiveTurn, { finish, target }: Served, endedAt: number): TurnRecord {
   const { incomplete, usage } = finish
+  const { id, askedModel, createdAt, startedAt } = live.record
+  const { text, pieces, reasoning } = live.output
   const prefix = target.name.slice(0, target.name.length - target.model.length)
   const model = prefix + (finish.model ?? target.model)
   const status = incomplete === undefined ? 'completed' : 'incomplete'
-  const record = { ...live.record, ...live.output, status, incomplete, usage, model, endedAt: now() } as const
-  const items = { answer: uncounted('assistant', record.text), servedBy }
-  const kept = store.commit(claim, record, items, charge)
-  if (!(await during(deps.observer.part('commit', live.span), kept))) {
-    const lost = failed(live, await whyLost(store, claim), now())
-    await store.end(claim, lost, charge)
-    return lost
+  return {
+    id,
+    status,
+    askedModel,
+    model,
+    text,
+    reasoning,
+    pieces,
+    usage,
+    incomplete,
+    error: undefined,
+    createdAt,
+    startedAt,
+    endedAt,
   }
+}
+
+/** Looks in the background whether older turns are to be summarised. */
+function lookOver(deps: RunDeps, claim: Claim, asked: Asked, { target, context }: Served, answer: Fragment) {
   const grown = { ...claim, nextSeq: claim.nextSeq + 1 }
-  compactWhenFull(deps, grown, asked, target, context, items.answer).catch((error: unknown) => {
-    log.warn(
+  compactWhenFull(deps, grown, asked, target, context, answer).catch((error: unknown) => {
+    deps.log.warn(
       { conversation: claim.conversation, code: codeOf(error) },
       'a conversation could not be looked over',
     )
   })
+}
+
+/** The end of a turn that is not this instance's any more. */
+async function lost(
+  { store, now }: RunDeps,
+  claim: Claim,
+  live: LiveTurn,
+  charge: Charge | undefined,
+): Promise<TurnRecord> {
+  const record = failed(live, await whyLost(store, claim), now())
+  await store.end(claim, record, charge)
   return record
 }
 
@@ -134,64 +146,4 @@ async function whyLost(store: Store, { tenant, turnId }: Claim): Promise<DaehwaE
   const kept = await store.turn(tenant, turnId)
   if (kept === undefined) return DaehwaError.of('history_deleted')
   return kept.error === undefined ? DaehwaError.of('server_restarted') : DaehwaError.restore(kept.error)
-}
-
-async function answer(
-  deps: RunDeps,
-  claim: Claim,
-  live: LiveTurn,
-  asked: Asked,
-  sends: (now: Sent | undefined) => void,
-  signal: AbortSignal,
-): Promise<Served> {
-  const chain = deps.models.targets(asked.model, asked.settings.fallback)
-  let last: Sent | undefined
-  const attempt = async (target: Target, hear: Hear) => {
-    for (let shrinks = 0, cap: number | undefined; ; shrinks++) {
-      const context = await contextFor(deps, claim, asked, target, cap, signal)
-      signal.throwIfAborted()
-      const sent = { target, context }
-      last = sent
-      const request = {
-        ...{ messages: messagesOf(context), settings: generationFor(asked, target), of: live.span },
-        underway: (is: boolean) => sends(is ? sent : undefined),
-      }
-      try {
-        return await answerOf(deps.upstreams, target, request, hear, signal)
-      } catch (error) {
-        if (!mayShrink(error, context, shrinks) || live.begun) throw error
-        const past = await countedTokens(context.past, deps.countTokens)
-        cap = shrinks + 1 < maxShrinks ? Math.floor(past / 4) : 0
-        if (asked.settings.max_output_tokens === undefined) {
-          const all = past + sizeOf({ ...context, past: noRun }).tokens
-          deps.calibration.refused(target.name, all, target.limits.window)
-        }
-        const fields = { turn: claim.turnId, model: target.name, room: cap }
-        deps.log.warn(fields, 'the upstream found the context too long: asking again with a shorter past')
-      }
-    }
-  }
-  const targets = preferring(chain, claim.servedBy)
-  const finish = await collect(
-    (hear) => firstThatAnswers(targets, chain[0], attempt, hear, deps, signal),
-    live,
-  )
-  if (last === undefined) throw new Error('a turn was answered by nobody')
-  learn(deps, last.target, last.context, finish)
-  return { ...last, finish, servedBy: chain.length > 1 ? servedMark(chain, last.target) : undefined }
-}
-
-/** The settings of a turn for one model: no longer an answer than is kept free for it. */
-function generationFor({ settings }: Asked, target: Target): Generation | undefined {
-  const generation = generationOf(settings)
-  if (generation?.max_output_tokens === undefined) return generation
-  return { ...generation, max_output_tokens: limitsFor(target.limits, settings).answer }
-}
-
-const mayShrink = (error: unknown, { past }: Context, shrinks: number): boolean =>
-  codeOf(error) === 'context_length_exceeded' && past.json.length > 0 && shrinks < maxShrinks
-
-function learn({ calibration }: RunDeps, target: Target, context: Context, { usage }: Finish): void {
-  const { tokens, counted } = sizeOf(context)
-  if (counted && usage !== undefined) calibration.learn(target.name, tokens, usage.input_tokens)
 }

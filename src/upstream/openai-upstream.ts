@@ -70,9 +70,10 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     const { name, baseUrl, limits, observer } = this.#options
     const span = observer.ask(name, baseUrl, ask.model, ask.of)
     const exchange = new Exchange(() => ask.underway?.(true))
-    using timer = new AnswerTimer(limits, signal, (reason) => exchange.abort(reason))
+    const timer = new AnswerTimer(limits, signal, (reason) => exchange.abort(reason))
     let failed: ErrorCode | undefined
-    let [begun, whole] = [false, false]
+    let begun = false
+    let whole = false
     const hearing: Hear = (piece) => {
       timer.begin()
       if (!begun) span.begun()
@@ -92,6 +93,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
       if (!begun && !signal.aborted) ask.underway?.(false)
       throw reason
     } finally {
+      timer[Symbol.dispose]()
       span.end(failed)
       exchange.leave(whole)
     }
@@ -130,9 +132,10 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
   }
 
   async #post(exchange: Exchange, ask: ModelRequest, traceparent: string | undefined): Promise<void> {
-    const body = requestBody(ask, this.#maxTokensField)
+    const { origin, path } = this.#completions
     const headers = traceparent === undefined ? this.#sent : [...this.#sent, 'traceparent', traceparent]
-    await exchange.send(this.#agent, { ...this.#completions, method: 'POST', headers, body })
+    const body = requestBody(ask, this.#maxTokensField)
+    await exchange.send(this.#agent, { origin, path, method: 'POST', headers, body })
     if (exchange.status === 200) return
     throw refusal(exchange.status, await readRefusal(exchange), retryAfter(exchange.headers), ask)
   }

@@ -59,10 +59,12 @@ export async function chooseContext(
 ): Promise<Context> {
   const { past, countTokens } = deps
   const { limits, cap = Number.POSITIVE_INFINITY } = request
+  const { instructions: system, input: question } = await fixedParts(request, countTokens)
   let parts: Parts = {
-    ...(await fixedParts(request, countTokens)),
+    instructions: system,
     pinned: state.pins > 0 ? await past.pinned(state) : [],
     summary: state.compactedTo > state.firstSeq ? await past.compaction(state) : undefined,
+    input: question,
   }
   const start = Math.max(state.firstSeq, parts.summary?.toSeq ?? 0)
   let from = await oldestThatFits(deps, state, start, Math.min(cap, roomBeside(parts, limits)))
@@ -71,11 +73,16 @@ export async function chooseContext(
     from = await oldestThatFitsCounted(deps, state, start, Math.min(cap, roomBeside(parts, limits)))
     if (from > start) from = steadyCut(from, state.nextSeq)
   }
+  const { instructions, pinned, summary, input } = parts
   return {
-    ...parts,
-    pinned: parts.pinned.filter(({ seq }) => seq < from),
+    instructions,
+    pinned: pinned.filter(({ seq }) => seq < from),
+    summary,
     past: from < state.nextSeq ? await past.run(state, from) : noRun,
-    ...{ from, leftOut: from - Math.max(state.firstSeq, parts.summary?.toSeq ?? 0), limits },
+    input,
+    from,
+    leftOut: from - Math.max(state.firstSeq, summary?.toSeq ?? 0),
+    limits,
   }
 }
 
@@ -92,17 +99,21 @@ export async function roomForPast(
 }
 
 /** A context as the messages of a request. */
-export function messagesOf({ instructions, pinned, summary, past, input }: Context): Messages {
-  const before = [instructions, ...pinned, summary].filter((part) => part !== undefined).map(mended)
-  return past.json.length === 0 ? [...before, mended(input)] : [...before, past.json, mended(input)]
+export function messagesOf(context: Context): Messages {
+  const { past, input } = context
+  const messages: (string | Uint8Array)[] = partsBefore(context).map(mended)
+  if (past.json.length > 0) messages.push(past.json)
+  messages.push(mended(input))
+  return messages
 }
 
 /** All that a context sends. */
 export const fragmentsOf = (context: Context): Fragment[] => [...partsOf(context), ...context.past.items()]
 
 /** The tokens of a context as far as they are known, and whether all of them are counted. */
-export function sizeOf({ past, ...parts }: Context): { tokens: number; counted: boolean } {
-  const all = partsOf(parts)
+export function sizeOf(context: Context): { tokens: number; counted: boolean } {
+  const { past } = context
+  const all = partsOf(context)
   return { tokens: past.tokens + tokensOf(all), counted: past.counted && all.every(({ counted }) => counted) }
 }
 
@@ -110,10 +121,10 @@ type Parts = Pick<Context, 'instructions' | 'pinned' | 'summary' | 'input'>
 
 async function fixedParts(request: ContextRequest, countTokens: CountTokens): Promise<Parts> {
   const { limits, own, model, instructions, input } = request
-  const bare = { pinned: [], summary: undefined }
   const rough = {
-    ...bare,
     instructions: instructions === undefined ? undefined : uncounted('system', instructions),
+    pinned: [],
+    summary: undefined,
     input,
   }
   if (roomBeside(rough, limits) >= 0) return rough
@@ -159,11 +170,18 @@ async function countParts(
   }
 }
 
-const roomBeside = (parts: Parts, limits: Limits): number =>
-  roomForTurns(
-    limits,
-    partsOf(parts).map(({ tokens }) => tokens),
-  )
+const roomBeside = (parts: Parts, limits: Limits): number => roomForTurns(limits, [tokensOf(partsOf(parts))])
 
-const partsOf = ({ instructions, pinned, summary, input }: Parts): Fragment[] =>
-  [instructions, ...pinned, summary, input].filter((part) => part !== undefined)
+function partsOf(parts: Parts): Fragment[] {
+  const all = partsBefore(parts)
+  all.push(parts.input)
+  return all
+}
+
+/** What comes before past turns. */
+function partsBefore({ instructions, pinned, summary }: Parts): Fragment[] {
+  const before: Fragment[] = instructions === undefined ? [] : [instructions]
+  before.push(...pinned)
+  if (summary !== undefined) before.push(summary)
+  return before
+}

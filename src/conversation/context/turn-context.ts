@@ -55,12 +55,14 @@ export const requestOf = (
   { calibration }: Pick<TurnContextDeps, 'calibration'>,
   { input, settings }: Pick<Asked, 'input' | 'settings'>,
   target: Target,
+  cap?: number,
 ): ContextRequest => ({
   model: target.name,
   limits: calibration.limits(target.name, limitsFor(target.limits, settings)),
   own: limitsFor(target.limits, settings),
   instructions: settings.instructions,
   input,
+  cap,
 })
 
 /**
@@ -75,7 +77,7 @@ export async function contextFor(
   cap: number | undefined,
   signal: AbortSignal,
 ): Promise<Context> {
-  const request = { ...requestOf(deps, asked, target), cap }
+  const request = requestOf(deps, asked, target, cap)
   const context = await chooseContext(deps, state, request)
   if (context.leftOut === 0 || cap !== undefined) return context
   const plan = await planWhenFull(deps, state, asked, target)

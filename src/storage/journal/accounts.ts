@@ -1,4 +1,5 @@
 import { dayOf, firstDayOfMonth } from '../../conversation/access/limits.ts'
+import type { Work } from '../database.ts'
 import { type Figures, figuresOf, type Open, type Used } from '../limit-work.ts'
 import { type Head, stateOf } from './heads.ts'
 import { type Accepted, type Answered, type JournaledTurn, tokensOf } from './records.ts'
@@ -61,33 +62,23 @@ export class Accounts {
 
   /** The figures of a conversation in memory, none of whose turns is open. */
   of(head: Head): Figures {
-    const { conversation, nextSeq } = stateOf(head)
-    const tables = figuresOf(head.key, { id: conversation, next_seq: nextSeq })
-    const [open, used, unsettled] = [this.#open, this.#used, this.#unsettled]
-    return {
-      ...tables,
-      *open(apiKey) {
-        const known = open.get(apiKey) ?? (yield* tables.open(apiKey))
-        open.set(apiKey, known)
-        return withOpen(known, unsettled.get(apiKey))
-      },
-      *used(apiKey, at) {
-        let known = used.get(apiKey)
-        if (known?.on !== dayOf(at)) known = { ...(yield* tables.used(apiKey, at)), on: dayOf(at) }
-        used.set(apiKey, known)
-        return withUsed(known, unsettled.get(apiKey), at)
-      },
-      *lastTurn() {
-        if (head.lastTurn === undefined) head.lastTurn = yield* tables.lastTurn()
-        return head.lastTurn
-      },
-      *ofClient(at) {
-        const day = dayOf(at)
-        if (head.charged?.day !== day)
-          head.charged = { day, tokens: (yield* tables.ofClient(at)) + chargedOn(day, head.tail) }
-        return head.charged.tokens
-      },
+    return new HeadFigures(head, this)
+  }
+
+  *open(apiKey: string, tables: () => Figures): Work<Open> {
+    const known = this.#open.get(apiKey) ?? (yield* tables().open(apiKey))
+    this.#open.set(apiKey, known)
+    return withOpen(known, this.#unsettled.get(apiKey))
+  }
+
+  *used(apiKey: string, at: number, tables: () => Figures): Work<Used> {
+    let known = this.#used.get(apiKey)
+    if (known?.on !== dayOf(at)) {
+      const { day, month } = yield* tables().used(apiKey, at)
+      known = { day, month, on: dayOf(at) }
     }
+    this.#used.set(apiKey, known)
+    return withUsed(known, this.#unsettled.get(apiKey), at)
   }
 
   #of(apiKey: string): Unsettled {
@@ -96,6 +87,44 @@ export class Accounts {
     const none = { turns: 0, tokens: 0, charged: new Map<number, number>() }
     this.#unsettled.set(apiKey, none)
     return none
+  }
+}
+
+/** Methods of a class, and not functions of an object that is made for each turn: V8 would prepare each of those anew. */
+class HeadFigures implements Figures {
+  readonly #head: Head
+  readonly #accounts: Accounts
+
+  constructor(head: Head, accounts: Accounts) {
+    this.#head = head
+    this.#accounts = accounts
+  }
+
+  open(apiKey: string): Work<Open> {
+    return this.#accounts.open(apiKey, () => this.#tables())
+  }
+
+  used(apiKey: string, at: number): Work<Used> {
+    return this.#accounts.used(apiKey, at, () => this.#tables())
+  }
+
+  *lastTurn(): Work<number> {
+    const head = this.#head
+    if (head.lastTurn === undefined) head.lastTurn = yield* this.#tables().lastTurn()
+    return head.lastTurn
+  }
+
+  *ofClient(at: number): Work<number> {
+    const head = this.#head
+    const day = dayOf(at)
+    if (head.charged?.day !== day)
+      head.charged = { day, tokens: (yield* this.#tables().ofClient(at)) + chargedOn(day, head.tail) }
+    return head.charged.tokens
+  }
+
+  #tables(): Figures {
+    const { conversation, nextSeq } = stateOf(this.#head)
+    return figuresOf(this.#head.key, { id: conversation, next_seq: nextSeq })
   }
 }
 

@@ -33,7 +33,7 @@ export function accepted(head: Head, record: Accepted): void {
   head.fence = record.fence
   head.places = record.places
   head.open = record
-  head.client = { ...head.client, activeAt: Math.max(head.client.activeAt, record.at) }
+  if (record.at > head.client.activeAt) head.client = { ...head.client, activeAt: record.at }
 }
 
 export function answered(head: Head, open: Accepted, record: Answered): void {

@@ -190,7 +190,11 @@ function partsOf(head: Head | undefined, state: ConversationState, from: number,
 }
 
 const pastItem = (seq: number, position: number, { tokens, counted, json }: Fragment): PastItem => ({
-  ...{ seq, position, tokens, counted, json },
+  seq,
+  position,
+  tokens,
+  counted,
+  json,
 })
 
 const sizeOf = ({ tokens, counted }: PastItem): Size => ({ tokens, counted })

@@ -19,9 +19,23 @@ export function* acceptTurn(journal: Journal, turn: NewTurn, deadline: number): 
   if ((turn.conversation ?? conversation) !== conversation) throw DaehwaError.of('history_deleted')
   const reserved = yield* reserve(turn, journal.memory.accounts.of(head))
   const { id, key, owner, model, settings, input, apiKey, at } = turn
-  const fields = { id, key, owner, model, settings, input, apiKey, at }
-  const counts = { fence: head.fence + 1, places: head.places + 1 }
-  journal.accepted(head, { kind: 'accepted', ...fields, conversation, epoch, ...counts, reserved, deadline })
+  journal.accepted(head, {
+    kind: 'accepted',
+    id,
+    key,
+    owner,
+    model,
+    settings,
+    input,
+    apiKey,
+    at,
+    conversation,
+    epoch,
+    fence: head.fence + 1,
+    places: head.places + 1,
+    reserved,
+    deadline,
+  })
   const claim = { ...stateOf(head), turnId: id, fence: head.fence }
   return { existing: false, turnId: id, place: placeOf(head.places, false), claim }
 }
@@ -40,14 +54,30 @@ export function* answerTurn(
   const { status, model, pieces, incomplete, usage, reasoning, createdAt, endedAt } = turn
   if (status !== 'completed' && status !== 'incomplete') return undefined
   journal.answered(head, head.open, {
-    ...{ kind: 'answered', id: turn.id, conversation: claim.conversation, seq: stateOf(head).nextSeq },
-    ...{ status, model, pieces, incomplete, usage, answer, reasoning, servedBy, at: endedAt ?? createdAt },
+    kind: 'answered',
+    id: turn.id,
+    conversation: claim.conversation,
+    seq: stateOf(head).nextSeq,
+    status,
+    model,
+    pieces,
+    incomplete,
+    usage,
     question: newId('msg', createdAt),
+    answer,
+    reasoning,
+    servedBy,
     charge: charge && withoutKey(charge),
+    at: endedAt ?? createdAt,
   })
   return true
 }
 
 const withoutKey = ({ apiKey, model, input, output, estimated, at }: Charge): Answered['charge'] => ({
-  ...{ apiKey, model, input, output, estimated, at },
+  apiKey,
+  model,
+  input,
+  output,
+  estimated,
+  at,
 })
