@@ -63,6 +63,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
     loggerInstance: deps.logger,
     logController: new LogController({ disableRequestLogging: true }), // logRequests writes its own line
     genReqId: ({ headers }) => requestId(headers),
+    childLoggerFactory: (logger) => logger, // whoever logs names the request: a logger for each costs more than its lines
     bodyLimit: maxBody,
     keepAliveTimeout: 65_000,
     requestTimeout: 60_000, // for the whole request to arrive

@@ -58,9 +58,12 @@ export const errorBody = (error: DaehwaError, requestId: string): ErrorBody => (
 export function handleError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const error = ofThrown(thrown, request)
   const status = statusOf[error.code]
-  if (error.code === 'internal_error') request.log.error({ err: thrown }, 'internal error')
+  if (error.code === 'internal_error') request.log.error({ reqId: request.id, err: thrown }, 'internal error')
   else if (status >= 500)
-    request.log.warn({ code: error.code, reason: error.message, err: error.cause }, 'failed')
+    request.log.warn(
+      { reqId: request.id, code: error.code, reason: error.message, err: error.cause },
+      'failed',
+    )
   if (error.retryAfter !== undefined) reply.header('retry-after', error.retryAfter)
   // It was tried again here as often as makes sense; the retries of clients would multiply ours.
   if (error.code.startsWith('upstream_')) reply.header('x-should-retry', 'false')

@@ -31,23 +31,24 @@ export function* chargeClient(
   { turns, estimated, input, output }: Sum,
 ): Work<void> {
   yield* run(
-    `INSERT INTO usage (tenant, client_name, day, key_id, model, turns, estimated_turns, input_tokens, output_tokens)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-     ON CONFLICT (tenant, client_name, day, key_id, model) DO UPDATE SET turns = usage.turns + excluded.turns,
-       estimated_turns = usage.estimated_turns + excluded.estimated_turns,
-       input_tokens = ${safeSum('usage.input_tokens')}, output_tokens = ${safeSum('usage.output_tokens')}`,
+    addToLedger,
     ...[tenant, client, day, apiKey, model, turns, estimated, input, output],
     ...[input, input, output, output],
   )
 }
 
+const addToLedger = `INSERT INTO usage (tenant, client_name, day, key_id, model, turns, estimated_turns, input_tokens, output_tokens)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (tenant, client_name, day, key_id, model) DO UPDATE SET turns = usage.turns + excluded.turns,
+       estimated_turns = usage.estimated_turns + excluded.estimated_turns,
+       input_tokens = ${safeSum('usage.input_tokens')}, output_tokens = ${safeSum('usage.output_tokens')}`
+
 export function* chargeKey(apiKey: string, day: number, tokens: number): Work<void> {
-  yield* run(
-    `INSERT INTO key_days (key_id, day, tokens) VALUES (?, ?, ?)
-     ON CONFLICT (key_id, day) DO UPDATE SET tokens = ${safeSum('key_days.tokens')}`,
-    ...[apiKey, day, tokens, tokens, tokens],
-  )
+  yield* run(addToDay, apiKey, day, tokens, tokens, tokens)
 }
+
+const addToDay = `INSERT INTO key_days (key_id, day, tokens) VALUES (?, ?, ?)
+     ON CONFLICT (key_id, day) DO UPDATE SET tokens = ${safeSum('key_days.tokens')}`
 
 /** The same, unless the turn was charged before: whoever does not know whether it was written writes it again. */
 export function* chargeOnce(turnId: string, charged: Charge): Work<void> {

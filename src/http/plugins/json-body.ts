@@ -4,6 +4,7 @@ import { checkText } from '../../conversation/text.ts'
 import type { App } from '../app-type.ts'
 
 const maxDepth = 32
+const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /** Takes JSON bodies, and nothing else; what no database or upstream could keep is refused here. */
 export function acceptJsonBodies(app: App): void {
@@ -36,7 +37,7 @@ export function parseJsonBody(body: Uint8Array): unknown {
 
 function decode(body: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(body)
+    return utf8.decode(body)
   } catch {
     throw invalid('The body is not valid UTF-8. Encode it as UTF-8.')
   }
