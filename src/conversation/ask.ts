@@ -88,7 +88,7 @@ export function startingWith(
   return first === undefined ? chain : [first, ...chain.filter((target) => target !== first)]
 }
 
-export async function answerOf(
+export function answerOf(
   upstreams: Upstreams,
   target: Target,
   request: Omit<ModelRequest, 'model'>,
@@ -98,10 +98,14 @@ export async function answerOf(
   const upstream = upstreams.get(target.upstream)
   if (upstream === undefined) throw new Error(`no upstream is called ${target.upstream}`)
   const settings = request.settings && supported(request.settings, target)
-  await target.check?.()
-  signal.throwIfAborted()
   const { messages, of, underway } = request
-  return upstream.answer({ model: target.model, messages, settings, of, underway }, hear, signal)
+  const asking = { model: target.model, messages, settings, of, underway }
+  signal.throwIfAborted()
+  if (target.check === undefined) return upstream.answer(asking, hear, signal)
+  return target.check().then(() => {
+    signal.throwIfAborted()
+    return upstream.answer(asking, hear, signal)
+  })
 }
 
 /** @throws DaehwaError `invalid_request` for a setting that the model does not take, by the configuration */

@@ -18,9 +18,11 @@ export interface Place {
 interface Lane {
   inside: LanePlace
   readonly waiting: Set<LanePlace>
-  /** Resolves when whoever came last has its rank. */
-  ranked: Promise<void>
+  /** Whoever came last. */
+  last: LanePlace
 }
+
+const done = Promise.resolve()
 
 /**
  * One at a time per key, in the order of their ranks, which is that of their coming where nobody says otherwise. A lane
@@ -40,13 +42,11 @@ export class Lanes {
     if (lane !== undefined && waiting >= maxWaiting) {
       throw DaehwaError.of('conversation_busy', { waiting }).after(5)
     }
-    const place = new LanePlace(this.#lanes, key, lane?.ranked ?? Promise.resolve())
-    if (lane === undefined) {
-      this.#lanes.set(key, { inside: place, waiting: new Set(), ranked: place.ranked })
-      place.enter()
-    } else {
+    const place = new LanePlace(this.#lanes, key, lane?.last.ranked ?? done)
+    if (lane === undefined) this.#lanes.set(key, { inside: place, waiting: new Set(), last: place })
+    else {
       lane.waiting.add(place)
-      lane.ranked = place.ranked
+      lane.last = place
     }
     return place
   }
@@ -56,8 +56,9 @@ class LanePlace implements Place {
   readonly mayRank: Promise<void>
   readonly #lanes: Map<string, Lane>
   readonly #key: string
-  readonly #ranked = Promise.withResolvers<void>()
-  #ready = Promise.withResolvers<void>()
+  /** These are made when somebody waits: most are alone in their lane. */
+  #ranked: PromiseWithResolvers<void> | undefined
+  #ready: PromiseWithResolvers<void> | undefined
   #rank: string | undefined
   #left = false
 
@@ -72,28 +73,33 @@ class LanePlace implements Place {
   }
 
   get ready(): Promise<void> {
+    if (this.inside) return done
+    this.#ready ??= Promise.withResolvers()
     return this.#ready.promise
   }
 
   /** Resolves when it has its rank, and all before it have theirs. */
   get ranked(): Promise<void> {
-    return this.mayRank.then(() => this.#ranked.promise)
+    if (this.#left || this.#rank !== undefined) return this.mayRank
+    this.#ranked ??= Promise.withResolvers()
+    const { promise } = this.#ranked
+    return this.mayRank.then(() => promise)
   }
 
   enter(): void {
-    this.#ready.resolve()
+    this.#ready?.resolve()
   }
 
   rank(rank: string): void {
     this.#rank = rank
-    this.#ranked.resolve()
+    this.#ranked?.resolve()
   }
 
   stepAside(): void {
     const lane = this.#lanes.get(this.#key)
     const next = lane && firstOf(lane.waiting)
     if (lane?.inside !== this || next?.isBefore(this) !== true) return
-    this.#ready = Promise.withResolvers()
+    this.#ready = undefined
     lane.waiting.delete(next)
     lane.waiting.add(this)
     lane.inside = next
@@ -103,7 +109,7 @@ class LanePlace implements Place {
   leave(): void {
     if (this.#left) return
     this.#left = true
-    this.#ranked.resolve()
+    this.#ranked?.resolve()
     const lane = this.#lanes.get(this.#key)
     if (lane === undefined || lane.waiting.delete(this)) return
     const next = firstOf(lane.waiting)

@@ -15,17 +15,17 @@ const maxAnswerBytes = 8 * 1024 * 1024
 export class LiveTurn implements Followable {
   /** Where it tells how it goes. */
   readonly span: TurnSpan
-  /** Made when somebody follows. */
+  /** These are made when somebody follows, and where there are thoughts. */
   #events: TurnEvents | undefined
+  #readers: Readers | undefined
+  #thoughts: TextCleaner | undefined
   readonly #cleaner = new TextCleaner()
   readonly #texts: string[] = []
   readonly #lengths: number[] = []
   readonly #ended = Promise.withResolvers<TurnRecord>()
-  readonly #readers = new Readers()
   #record: TurnRecord
   #bytes = 0
   #reasoning = ''
-  readonly #thoughts = new TextCleaner()
 
   constructor(record: TurnRecord, span: TurnSpan) {
     this.span = span
@@ -69,13 +69,14 @@ export class LiveTurn implements Followable {
   start(at: number): void {
     this.#record = { ...this.#record, status: 'in_progress', startedAt: at }
     this.#events?.start(this.#record)
-    this.#readers.wake()
+    this.#readers?.wake()
   }
 
   /** Takes a piece of what the model thinks aloud before it answers; false when all that came has grown over 8 MiB. */
   think(raw: string): boolean {
     this.span.begun()
     if (this.#lengths.length > 0) return true // the events of a turn have told by then what was thought
+    this.#thoughts ??= new TextCleaner()
     const text = this.#thoughts.push(raw)
     this.#bytes += Buffer.byteLength(text)
     if (this.#bytes <= maxAnswerBytes) this.#reasoning += text
@@ -120,11 +121,12 @@ export class LiveTurn implements Followable {
     this.#record = record
     if (isEnded(record.status)) this.#events?.end(record)
     this.#ended.resolve(record)
-    this.#readers.wake()
+    this.#readers?.wake()
   }
 
   /** The events after the number `after` (-1 for all), and on until the last. Ends early when `signal` aborts. */
   follow(after: number, signal: AbortSignal): AsyncGenerator<readonly TurnEvent[], void, undefined> {
+    this.#readers ??= new Readers()
     return this.#readers.read(this.#told().list, after, () => isEnded(this.#record.status), signal)
   }
 
@@ -152,7 +154,7 @@ export class LiveTurn implements Followable {
     this.#texts.push(text)
     this.#lengths.push(text.length)
     this.#events?.piece(text, this.#reasoning)
-    this.#readers.wake()
+    this.#readers?.wake()
   }
 }
 

@@ -47,9 +47,10 @@ export class RunningTurns {
         live.span.end()
         this.#visits.delete(turn.id, visit)
         this.#teller.tellFree(turn.key)
+        this.#unfinished.delete(running)
       }
     }
-    const running = run().finally(() => this.#unfinished.delete(running))
+    const running = run()
     this.#unfinished.add(running)
     return live
   }

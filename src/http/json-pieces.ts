@@ -10,14 +10,20 @@ export interface JsonAround {
 }
 
 export function jsonAround(value: object): JsonAround {
+  if (!hasLongText(value)) return { around: [JSON.stringify(value)], texts: [] }
   const texts: string[] = []
   const json = JSON.stringify(value, (_name, inner: unknown) => {
     if (typeof inner !== 'string' || inner.length <= longText) return inner
     texts.push(inner)
     return mark
   })
-  return { around: texts.length === 0 ? [json] : json.split(JSON.stringify(mark)), texts }
+  return { around: json.split(JSON.stringify(mark)), texts }
 }
+
+const hasLongText = (value: unknown): boolean =>
+  typeof value === 'string'
+    ? value.length > longText
+    : typeof value === 'object' && value !== null && Object.values(value).some(hasLongText)
 
 /** The whole in its order; `piecesOf` makes the pieces of one long text, in its quotes. */
 export function* joined<T>(

@@ -7,6 +7,14 @@ const mostWaiting = 64 * 1024
 /** What may still come of a reply that is read no more, for its connection to be used again: bytes, and milliseconds. */
 const rest = { bytes: 64 * 1024, ms: 1_000 } as const
 
+/** Who hears how it goes. */
+interface Told {
+  /** The request has left whole: until then it waits for a connection, and nobody knows of it. */
+  readonly sent?: () => void
+  /** A piece of the reply was taken. */
+  readonly read?: () => void
+}
+
 /**
  * One request and its reply, whose body is read piece by piece, by one reader. It is what undici dispatches to: its streams
  * and signals would cost more than all else that is done for a short answer.
@@ -15,7 +23,7 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterable<Uint8
   status = 0
   headers: Headers = {}
   readonly #pieces: Uint8Array[] = []
-  readonly #onSent: (() => void) | undefined
+  readonly #told: Told
   #controller: Dispatcher.DispatchController | undefined
   #wake: (() => void) | undefined
   #waiting = 0
@@ -24,9 +32,8 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterable<Uint8
   /** Set when nothing is read any more: how many bytes may come yet. */
   #passedOver: { bytes: number; readonly timer: NodeJS.Timeout } | undefined
 
-  /** `onSent` is called when the request has left whole: until then it waits for a connection, and nobody knows of it. */
-  constructor(onSent?: () => void) {
-    this.#onSent = onSent
+  constructor(told: Told = {}) {
+    this.#told = told
   }
 
   /** Sends a request, and resolves when the status and the headers of its reply are here. */
@@ -45,6 +52,7 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterable<Uint8
       const value = this.#pieces.shift()
       if (value !== undefined) {
         this.#waiting -= value.length
+        this.#told.read?.()
         if (this.#waiting <= mostWaiting) this.#controller?.resume()
         return { done: false, value }
       }
@@ -81,7 +89,7 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterable<Uint8
   }
 
   onRequestSent(): void {
-    this.#onSent?.()
+    this.#told.sent?.()
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: Headers): void {

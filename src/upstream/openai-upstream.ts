@@ -69,7 +69,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
   async answer(ask: ModelRequest, hear: Hear, signal: AbortSignal): Promise<Finish> {
     const { name, baseUrl, limits, observer } = this.#options
     const span = observer.ask(name, baseUrl, ask.model, ask.of)
-    const exchange = new Exchange(() => ask.underway?.(true))
+    const exchange = new Exchange({ sent: () => ask.underway?.(true), read: () => timer.live() })
     const timer = new AnswerTimer(limits, signal, (reason) => exchange.abort(reason))
     let failed: ErrorCode | undefined
     let begun = false
@@ -83,7 +83,7 @@ export class OpenAiUpstream implements Upstream, AsyncDisposable {
     try {
       await this.#post(exchange, ask, span.traceparent)
       const read = readerOf(exchange)
-      const finish = await read(timer.watch(exchange), ask, hearing, timer)
+      const finish = await read(exchange, ask, hearing, timer)
       whole = finish.incomplete !== 'max_output_bytes'
       span.finished(finish)
       return finish

@@ -67,15 +67,9 @@ export class AnswerTimer implements Disposable {
     this.#timer = this.#after(ms, () => `it did not end within ${ms} ms of its finish reason`)
   }
 
-  /** Passes bytes on. From the first piece to the finish reason any of them count as life, comments of the stream too. */
-  watch(bytes: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-    const from = bytes[Symbol.asyncIterator]()
-    const next = async () => {
-      const piece = await from.next()
-      if (this.#phase === 'within' && piece.done !== true) this.#timer.refresh()
-      return piece
-    }
-    return { [Symbol.asyncIterator]: () => ({ next }) }
+  /** Bytes came. From the first piece to the finish reason any of them count as life, comments of the stream too. */
+  live(): void {
+    if (this.#phase === 'within') this.#timer.refresh()
   }
 
   [Symbol.dispose](): void {

@@ -87,7 +87,8 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       return store.views(state, from, to)
     },
     async tokensBetween(state, from, to) {
-      await pace()
+      const others = pace()
+      if (others !== undefined) await others
       let past = known(state)
       if (past === undefined && to === state.nextSeq && to - from <= short) past = await read(state, from)
       if (past === undefined || from < past.from) return store.tokensBetween(state, from, to)
@@ -104,7 +105,8 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       return itemsOf(await read(state, from), from, toSeq)
     },
     async run(state, fromSeq) {
-      await pace()
+      const others = pace()
+      if (others !== undefined) await others
       const from = Math.max(state.firstSeq, fromSeq)
       const kept = known(state)
       const past =

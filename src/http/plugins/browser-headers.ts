@@ -22,10 +22,10 @@ const exposed = [
 export function tellBrowsers(
   origins: ReadonlySet<string>,
 ): (request: FastifyRequest, reply: FastifyReply) => void {
+  const shown = origins.size > 0 ? { ...browserHeaders, vary: 'Origin' } : browserHeaders
+  const own = { ...shown, 'cache-control': 'no-store' }
   return ({ headers: { origin }, routeOptions }, reply) => {
-    reply.headers(browserHeaders)
-    if (routeOptions.config?.public !== true) reply.header('cache-control', 'no-store')
-    if (origins.size > 0) reply.header('vary', 'Origin')
+    reply.headers(routeOptions.config?.public === true ? shown : own)
     if (origin === undefined || !origins.has(origin)) return
     reply.header('access-control-allow-origin', origin).header('access-control-expose-headers', exposed)
   }

@@ -40,9 +40,13 @@ export function guardEdges(app: App, { hosts, origins, publicOrigin }: Edges): v
 
 /** The name that a request asks for, without its port; none when it asks for none, or for two. */
 function nameOf({ rawHeaders }: IncomingMessage): string {
-  const named = rawHeaders.filter((_, n) => n % 2 === 1 && rawHeaders[n - 1]?.toLowerCase() === 'host')
-  if (named.length !== 1) return ''
-  return /^(\[[^\]]*\]|[^:]*)(:\d*)?$/.exec(named[0] ?? '')?.[1]?.toLowerCase() ?? ''
+  let named: string | undefined
+  for (let n = 0; n < rawHeaders.length; n += 2) {
+    if (rawHeaders[n]?.toLowerCase() !== 'host') continue
+    if (named !== undefined) return ''
+    named = rawHeaders[n + 1]
+  }
+  return /^(\[[^\]]*\]|[^:]*)(:\d*)?$/.exec(named ?? '')?.[1]?.toLowerCase() ?? ''
 }
 
 /** The scheme may differ: a proxy in front may end TLS without telling. */
