@@ -22,7 +22,7 @@ import { silent } from './feed/silent.ts'
 import type { App } from './http/app-type.ts'
 import { createLogger } from './logger.ts'
 import { requestRates } from './rates/request-rates.ts'
-import { OpenError } from './storage/database.ts'
+import { DiskError, OpenError } from './storage/database.ts'
 import { openStorage } from './storage/open-storage.ts'
 import { showState } from './telemetry/metrics.ts'
 import { openObserver } from './telemetry/open-observer.ts'
@@ -48,7 +48,8 @@ try {
 async function run(config: Config): Promise<void> {
   const { log, end } = createLogger(config.logLevel)
   process.on('uncaughtException', (err) => {
-    log.fatal({ err }, 'the process ends: nobody foresaw this error')
+    const why = err instanceof DiskError ? err.message : 'nobody foresaw this error'
+    log.fatal({ err }, `the process ends: ${why}`)
     process.exit(1)
   })
   const signal = stopSignal()

@@ -56,6 +56,9 @@ export interface Companion {
 /** Who hears how long it takes to write. */
 export type Told = Pick<Observer, 'committed'> | undefined
 
+/** Nobody knows any more what is on the disk, and the process has to end; the message is one line for the operator. */
+export class DiskError extends Error {}
+
 /** The database cannot be opened; the message is one line for the operator. */
 export class OpenError extends Error {
   override readonly name = 'OpenError'

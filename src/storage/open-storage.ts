@@ -75,7 +75,7 @@ async function openSqlite(options: StorageOptions): Promise<Database> {
   try {
     await migrate(database, now, migrates)
     // Read back after the first write: until then a wrong word in the PRAGMA would go unseen.
-    if (!database.isDurableAs(durability)) throw new Error(`SQLite did not take the durability ${durability}`)
+    if (!database.isDurable) throw new Error('SQLite did not take its durability')
     // Who has the file has it alone. What was in the journal of one that was killed comes first.
     await database.write(() => new Journal().putAll())
     await database.write(forgetOthers)

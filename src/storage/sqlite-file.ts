@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { chmodSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { DaehwaError } from '../conversation/errors.ts'
@@ -41,6 +41,9 @@ export function openFile(dir: string): DatabaseSync {
     )
   }
 }
+
+/** Opens the write-ahead log of a database that is open: for its bytes to be brought to the disk, and for nothing else. */
+export const openLog = (dir: string): number => openSync(`${pathIn(dir)}-wal`, 'r+')
 
 /** Makes a folder and those above it. (Node's own way never returns where the system forbids it, as in /proc.) */
 function makeDir(dir: string): void {

@@ -1,25 +1,34 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { closeSync, fdatasync } from 'node:fs'
+import type { DatabaseSync } from 'node:sqlite'
 import { DaehwaError } from '../conversation/errors.ts'
 import type { DatabaseCopy } from '../conversation/store.ts'
 import { copyOf } from './backup.ts'
-import type { Companion, Database, Told, Work } from './database.ts'
+import { type Companion, type Database, DiskError, type Told, type Work } from './database.ts'
 import * as dialects from './dialects.ts'
-import { openFile, storageError } from './sqlite-file.ts'
+import { openFile, openLog, storageError } from './sqlite-file.ts'
+import { Statements } from './statements.ts'
 
 /** `full`: a commit is on the disk before it resolves. `normal`: it survives a killed process, not a power cut. */
 export type Durability = 'full' | 'normal'
 
 interface Waiting {
   readonly work: () => Work<unknown>
+  /** Whether it may change the schema. */
+  readonly alters: boolean
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
 }
 
-const levels = { full: 2, normal: 1 } as const
+/** The `synchronous` level that SQLite calls normal. */
+const normal = 1
 
 /**
- * SQLite in this process. What is written within one turn of the event loop becomes one transaction, so that
- * many small writes share one fsync; each is a savepoint of its own and fails alone.
+ * SQLite in this process. What is written within one turn of the event loop, or while the disk takes what was written before,
+ * becomes one transaction, so that many small writes share one fsync; each is a savepoint of its own and fails alone.
+ *
+ * SQLite itself would keep everybody waiting for each fsync. So it only writes its log, as it does by the level `normal`, and
+ * the log is brought to the disk here while others go on. Nobody is told that anything is kept, or reads it from a table, before
+ * it is there.
  */
 export class SqliteDatabase implements Database {
   readonly dialect = dialects.sqlite
@@ -27,16 +36,22 @@ export class SqliteDatabase implements Database {
   readonly #dir: string
   readonly #db: DatabaseSync
   readonly #told: Told
-  readonly #statements = new Map<string, StatementSync>()
+  readonly #statements: Statements
   #waiting: Waiting[] = []
   #companion: Companion | undefined
+  /** The write-ahead log, where commits have to be on the disk. */
+  readonly #log: number | undefined
+  /** Resolves when the last transaction is on the disk. */
+  #syncing: Promise<void> | undefined
 
   /** @throws OpenError when the folder cannot be used, or another process uses it */
   constructor(dir: string, durability: Durability, told?: Told) {
     this.#dir = dir
     this.#db = openFile(dir)
+    this.#statements = new Statements(this.#db)
     this.#told = told
-    this.#db.exec(`PRAGMA synchronous = ${durability}; PRAGMA fullfsync = on; PRAGMA secure_delete = on`)
+    this.#db.exec('PRAGMA synchronous = normal; PRAGMA fullfsync = on; PRAGMA secure_delete = on')
+    this.#log = durability === 'full' ? openLog(dir) : undefined
   }
 
   /** From here on it takes part in every transaction. There is one at most. */
@@ -44,26 +59,24 @@ export class SqliteDatabase implements Database {
     this.#companion = companion
   }
 
-  /** The `synchronous` level that is in force: 2 is full, 1 is normal. */
-  isDurableAs(durability: Durability): boolean {
-    return this.#db.prepare('PRAGMA synchronous').get()?.['synchronous'] === levels[durability]
+  /** Whether SQLite syncs its log before it empties it, and the file after that. */
+  get isDurable(): boolean {
+    return this.#db.prepare('PRAGMA synchronous').get()?.['synchronous'] === normal
   }
 
-  async write<T>(work: () => Work<T>): Promise<T> {
-    if (!this.#db.isOpen) throw DaehwaError.of('storage_unavailable')
-    if (this.#waiting.length === 0) setImmediate(() => this.#commitWaiting())
-    return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ work, resolve: resolve as (value: unknown) => void, reject })
-    })
+  write<T>(work: () => Work<T>): Promise<T> {
+    return this.#enqueue(work, false)
   }
 
   alter<T>(work: () => Work<T>): Promise<T> {
-    return this.write(work) // no other process has the file
+    return this.#enqueue(work, true) // no other process has the file
   }
 
   async read<T>(work: () => Work<T>): Promise<T> {
     try {
-      return this.#run(work)
+      const value = this.#statements.run(work)
+      if (this.#syncing !== undefined) await this.#syncing
+      return value
     } catch (error) {
       throw storageError(error)
     }
@@ -87,23 +100,41 @@ export class SqliteDatabase implements Database {
   }
 
   async close(): Promise<void> {
-    this.#commitWaiting()
+    while (this.#waiting.length > 0 || this.#syncing !== undefined) {
+      this.#commitWaiting()
+      await this.#syncing
+    }
+    if (this.#log !== undefined) closeSync(this.#log)
     this.#db.close()
   }
 
+  async #enqueue<T>(work: () => Work<T>, alters: boolean): Promise<T> {
+    if (!this.#db.isOpen) throw DaehwaError.of('storage_unavailable')
+    if (this.#waiting.length === 0 && this.#syncing === undefined) this.#commitSoon()
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ work, alters, resolve: resolve as (value: unknown) => void, reject })
+    })
+  }
+
+  #commitSoon(): void {
+    setImmediate(() => this.#commitWaiting())
+  }
+
   #commitWaiting(): void {
+    if (this.#waiting.length === 0 || this.#syncing !== undefined) return
     const batch = this.#waiting
     this.#waiting = []
-    if (batch.length === 0) return
     const settle: (() => void)[] = []
     const begin = performance.now()
+    const before = this.#changes()
+    let written = false
     try {
-      this.#statement('BEGIN IMMEDIATE').run()
+      this.#statements.get('BEGIN IMMEDIATE').run()
       for (const item of batch) settle.push(this.#attempt(item))
       const companion = this.#companion
-      if (companion !== undefined) this.#run(() => companion.beforeCommit())
-      this.#statement('COMMIT').run()
-      this.#told?.committed(performance.now() - begin, true)
+      if (companion !== undefined) this.#statements.run(() => companion.beforeCommit())
+      this.#statements.get('COMMIT').run()
+      written = this.#changes() > before || batch.some(({ alters }) => alters)
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
       this.#companion?.undone()
@@ -111,19 +142,42 @@ export class SqliteDatabase implements Database {
       for (const { reject } of batch) reject(storageError(error))
       return
     }
-    for (const done of settle) done()
+    const kept = () => {
+      this.#told?.committed(performance.now() - begin, true)
+      for (const done of settle) done()
+    }
+    if (this.#log === undefined || !written) kept()
+    else this.#sync(this.#log, kept)
+  }
+
+  /** How many rows were ever changed; changes of the schema do not count. */
+  #changes(): number {
+    return Number(this.#statements.get('SELECT total_changes() AS count').get()?.['count'])
+  }
+
+  /** Brings the log to the disk. What comes meanwhile is the next transaction. */
+  #sync(log: number, kept: () => void): void {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#syncing = promise
+    fdatasync(log, (error) => {
+      if (error !== null) throw diskError(error) // to try again is no use: systems say then that all is well
+      this.#syncing = undefined
+      kept()
+      resolve()
+      if (this.#waiting.length > 0) this.#commitSoon()
+    })
   }
 
   /** Runs one piece of a batch. Its failure undoes it alone, unless SQLite has undone the whole transaction. */
   #attempt({ work, resolve, reject }: Waiting): () => void {
     let saved = false
     const save = () => {
-      if (!saved) this.#statement('SAVEPOINT piece').run()
+      if (!saved) this.#statements.get('SAVEPOINT piece').run()
       saved = true
     }
     try {
-      const value = this.#run(work, save)
-      if (saved) this.#statement('RELEASE piece').run()
+      const value = this.#statements.run(work, save)
+      if (saved) this.#statements.get('RELEASE piece').run()
       return () => resolve(value)
     } catch (error) {
       if (!this.#db.isTransaction) throw error
@@ -131,33 +185,10 @@ export class SqliteDatabase implements Database {
       return () => reject(storageError(error))
     }
   }
-
-  /** `before` is called before each query. */
-  #run<T>(work: () => Work<T>, before?: () => void): T {
-    const steps = work()
-    let step = steps.next([])
-    while (!step.done) {
-      before?.()
-      const { sql, values, asArrays = false } = step.value
-      let rows: unknown[]
-      try {
-        rows = this.#statement(sql, asArrays).all(...values)
-      } catch (error) {
-        step = steps.throw(error)
-        continue
-      }
-      step = steps.next(rows)
-    }
-    return step.value
-  }
-
-  /** A statement gives its rows one way only: one that is used both ways would have to be two. */
-  #statement(sql: string, asArrays = false): StatementSync {
-    const known = this.#statements.get(sql)
-    if (known !== undefined) return known
-    const statement = this.#db.prepare(sql)
-    if (asArrays) statement.setReturnArrays(true)
-    this.#statements.set(sql, statement)
-    return statement
-  }
 }
+
+const diskError = (cause: NodeJS.ErrnoException): DiskError =>
+  new DiskError(
+    `the disk did not take what was written (${cause.code}). Start it again when the disk is well: all that was answered is kept`,
+    { cause },
+  )

@@ -167,7 +167,7 @@ it.each([
 function letters(trace: string): string {
   const kinds: [RegExp, string][] = [
     [/pwrite64\(\d+<[^>]*daehwa\.db-wal>/, 'W'],
-    [/(fsync|fdatasync)\(\d+<[^>]*daehwa\.db-wal>/, 'S'],
+    [/(fsync|fdatasync)(\(\d+<[^>]*daehwa\.db-wal>| resumed>)\) += 0/, 'S'], // when it is done, and not when it is asked for
     [/writev?\(.*"POST \/v1\/chat/, 'P'],
     [/writev?\(.*"HTTP\/1\.1 200 OK/, 'R'],
   ]

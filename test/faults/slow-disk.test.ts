@@ -1,0 +1,66 @@
+import { expect, it } from 'vitest'
+import { clientOf } from '../support/client.ts'
+import { startServer, temporaryDir } from '../support/start-server.ts'
+import { needsTool } from '../support/tools.ts'
+
+/** The server on a disk of which something becomes when it is asked to take what was written: strace's `inject`. */
+function startOn(fault: string, dataDir = temporaryDir()) {
+  needsTool('strace')
+  const injected = ['-e', 'trace=fdatasync', '-e', `inject=fdatasync:${fault}`]
+  return startServer({ dataDir, wrapper: ['strace', '-f', '-qq', '-o', '/dev/null', ...injected] })
+}
+
+it('others go on while a slow disk takes what was written, and nobody is answered before it has', async () => {
+  const [slowness, many] = [250, 20]
+  const server = await startOn(`delay_exit=${slowness}ms`)
+  const client = clientOf(server.url)
+  const timed = async (ask: () => Promise<{ status: number }>) => {
+    const begin = performance.now()
+    const { status } = await ask()
+    return { status, ms: performance.now() - begin }
+  }
+  const queries = Array.from({ length: many }, (_, n) => timed(() => client.query(`client ${n}`, 'hello')))
+  let over = false
+  const all = Promise.all(queries).finally(() => (over = true))
+  const looks: number[] = []
+  while (!over) {
+    const { status, ms } = await timed(() => fetch(new URL('/healthz', server.url)))
+    expect(status).toBe(200)
+    looks.push(ms)
+  }
+  const answered = await all
+  expect(answered.map(({ status }) => status)).toEqual(Array(many).fill(200))
+  // Accepted and answered: two times that the disk is waited for; and once more where it had begun already.
+  expect(Math.min(...answered.map(({ ms }) => ms))).toBeGreaterThan(2 * slowness)
+  expect(Math.max(...answered.map(({ ms }) => ms))).toBeLessThan(8 * slowness)
+  expect(looks.length).toBeGreaterThan(many)
+  expect(Math.max(...looks)).toBeLessThan(slowness / 2)
+})
+
+it('a disk that fails to take what was written ends the process, with a line that says so; what was answered before is kept', async () => {
+  const dataDir = temporaryDir()
+  const healthy = await startServer({ dataDir })
+  expect((await clientOf(healthy.url).query('민수', 'kept')).status).toBe(200)
+  await healthy.end('SIGTERM')
+
+  const server = await startOn('error=EIO:when=4+', dataDir)
+  const told: number[] = []
+  const query = async (): Promise<void> => {
+    const { status } = await clientOf(server.url).query('민수', `message ${told.length}`)
+    told.push(status)
+    return query()
+  }
+  await expect(query()).rejects.toThrow() // the connection breaks
+  const [code] = [
+    server.process.exitCode ?? (await new Promise((resolve) => server.process.once('exit', resolve))),
+  ]
+  expect(code).toBe(1)
+  expect(server.output()).toContain('the disk did not take what was written')
+
+  const again = await startServer({ dataDir })
+  const { body } = await clientOf(again.url).history('민수')
+  expect(body.filter(({ role }: { role: string }) => role === 'user').length).toBeGreaterThanOrEqual(
+    1 + told.length,
+  )
+  expect(body[0].content).toBe('kept')
+})
