@@ -10,7 +10,7 @@ function startOn(fault: string, dataDir = temporaryDir()) {
   return startServer({ dataDir, wrapper: ['strace', '-f', '-qq', '-o', '/dev/null', ...injected] })
 }
 
-it('others go on while a slow disk takes what was written, and nobody is answered before it has', async () => {
+it('promise 1: others go on while a slow disk takes what was written, and nobody is answered before it has', async () => {
   const [slowness, many] = [250, 20]
   const server = await startOn(`delay_exit=${slowness}ms`)
   const client = clientOf(server.url)
@@ -37,7 +37,7 @@ it('others go on while a slow disk takes what was written, and nobody is answere
   expect(Math.max(...looks)).toBeLessThan(slowness / 2)
 })
 
-it('a disk that fails to take what was written ends the process, with a line that says so; what was answered before is kept', async () => {
+it('promise 1: a disk that fails to take what was written ends the process, with a line that says so; what was answered before is kept', async () => {
   const dataDir = temporaryDir()
   const healthy = await startServer({ dataDir })
   expect((await clientOf(healthy.url).query('민수', 'kept')).status).toBe(200)

@@ -1,12 +1,11 @@
-import type { ConversationState } from '../../conversation/client.ts'
 import { runOf } from '../../conversation/context/past-run.ts'
-import type { ConversationKey, Fragment, PastItem, Size } from '../../conversation/conversation.ts'
+import type { ConversationKey } from '../../conversation/conversation.ts'
 import type { Settings } from '../../conversation/settings.ts'
 import type { Line, NewTurn, Store } from '../../conversation/store.ts'
 import { accept } from '../accept-turn.ts'
 import type { Database, Work } from '../database.ts'
-import { type Head, stateOf } from './heads.ts'
 import type { Find, Journal } from './journal.ts'
+import { partsOf, sizeOf } from './tail.ts'
 import { acceptTurn, answerTurn } from './take-turns.ts'
 
 /** Longer messages go to the tables at once. UTF-16 units. */
@@ -174,27 +173,3 @@ function* releaseAll(journal: Journal): Work<void> {
   journal.memory.heads.clear()
   journal.memory.accounts.forget()
 }
-
-/** The turns `from <= seq < to` of a conversation: those before `settled` are in the tables, those behind it here. */
-function partsOf(head: Head | undefined, state: ConversationState, from: number, to: number) {
-  const [oldest] = head?.tail ?? []
-  const isSame = head !== undefined && stateOf(head).epoch === state.epoch
-  const settled = Math.max(from, Math.min(to, isSame && oldest !== undefined ? oldest.answered.seq : to))
-  const tail: PastItem[] = []
-  for (const { accepted, answered } of settled < to ? (head?.tail ?? []) : []) {
-    const { seq } = answered
-    if (seq < settled || seq >= to) continue
-    tail.push(pastItem(seq, 0, accepted.input), pastItem(seq, 1, answered.answer))
-  }
-  return { settled, tail }
-}
-
-const pastItem = (seq: number, position: number, { tokens, counted, json }: Fragment): PastItem => ({
-  seq,
-  position,
-  tokens,
-  counted,
-  json,
-})
-
-const sizeOf = ({ tokens, counted }: PastItem): Size => ({ tokens, counted })
