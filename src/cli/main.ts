@@ -27,6 +27,7 @@ const daehwa = defineCommand({
 
 const rawArgs = process.argv.slice(2)
 process.stdout.on('error', () => process.exit(1)) // whoever read it has gone, as head does
+process.on('uncaughtException', fail) // a disk that fails does so where nobody waits for it
 try {
   if (rawArgs.some((arg) => arg === '--help' || arg === '-h'))
     await showUsage(commandOf(daehwa, rawArgs).command)
@@ -37,8 +38,12 @@ try {
   }
   await leave(0)
 } catch (error) {
+  await fail(error)
+}
+
+async function fail(error: unknown): Promise<never> {
   process.stderr.write(`daehwa: ${error instanceof Error ? error.message : String(error)}\n`)
-  await leave(1)
+  return leave(1)
 }
 
 /** Ends the process when all that it has said is with whoever reads it: a pipe may still hold some back. */

@@ -43,11 +43,11 @@ export class RunningTurns {
         place.leave()
         if (unkept !== undefined) await this.#untilKept(turn.id, unkept)
       } finally {
+        this.#unfinished.delete(running)
         place.leave()
         live.span.end()
         this.#visits.delete(turn.id, visit)
         this.#teller.tellFree(turn.key)
-        this.#unfinished.delete(running)
       }
     }
     const running = run()

@@ -36,6 +36,8 @@ export interface Database {
   write<T>(work: () => Work<T>): Promise<T>
   /** The same for work that changes the schema: however long it takes, and one process at a time. */
   alter<T>(work: () => Work<T>): Promise<T>
+  /** Resolves when all that was written so far is durable; undefined: it is, or work that is run waits for it by itself. */
+  readonly keeping?: Promise<void> | undefined
   /** Runs work that changes nothing, on one consistent state. */
   read<T>(work: () => Work<T>): Promise<T>
   /** Overwrites what was erased wherever the database still holds it besides its tables, as in a log. */

@@ -35,7 +35,7 @@ export function checkBackup(file: string): void {
  */
 export async function restoreBackup(file: string, dir: string, replaces: boolean): Promise<void> {
   checkBackup(file)
-  const db = openFile(dir)
+  const { db } = openFile(dir, false)
   try {
     const known = db.prepare('SELECT count(*) AS tables FROM sqlite_master').get()
     if (known?.['tables'] !== 0 && !replaces) {

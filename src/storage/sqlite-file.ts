@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { DaehwaError } from '../conversation/errors.ts'
-import { OpenError } from './database.ts'
+import { DiskError, OpenError } from './database.ts'
 
 export const pathIn = (dir: string): string => join(dir, 'daehwa.db')
 
@@ -14,11 +14,12 @@ const temporary = '.daehwa.db-'
 const isTemporary = (file: string): boolean => new RegExp(`^${temporary}[0-9a-f-]{36}(-journal)?$`).test(file)
 
 /**
- * Opens the database in a folder, for this process alone; both are made if absent.
+ * Opens the database in a folder, for this process alone; both are made if absent. With `withLog` also its write-ahead log, for
+ * its bytes to be brought to the disk, and for nothing else.
  *
  * @throws OpenError when the folder cannot be used, or another process uses it
  */
-export function openFile(dir: string): DatabaseSync {
+export function openFile(dir: string, withLog: boolean): { db: DatabaseSync; log: number | undefined } {
   try {
     makeDir(dir)
     const path = pathIn(dir)
@@ -26,8 +27,10 @@ export function openFile(dir: string): DatabaseSync {
     chmodSync(path, 0o600)
     // The lock is held as long as the process lives: a second one cannot open the data, a killed one leaves nothing behind.
     db.exec('PRAGMA locking_mode = exclusive; PRAGMA journal_mode = wal; BEGIN IMMEDIATE; COMMIT')
+    // What a disk failed to take may still be read, from memory, and nobody would write it again: it is brought into the file, and the log begun anew.
+    db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
     for (const file of readdirSync(dir)) if (isTemporary(file)) rmSync(join(dir, file))
-    return db
+    return { db, log: withLog ? openSync(`${pathIn(dir)}-wal`, 'r+') : undefined }
   } catch (error) {
     if (sqliteCode(error) === sqlite.busy) {
       throw new OpenError(
@@ -42,9 +45,6 @@ export function openFile(dir: string): DatabaseSync {
   }
 }
 
-/** Opens the write-ahead log of a database that is open: for its bytes to be brought to the disk, and for nothing else. */
-export const openLog = (dir: string): number => openSync(`${pathIn(dir)}-wal`, 'r+')
-
 /** Makes a folder and those above it. (Node's own way never returns where the system forbids it, as in /proc.) */
 function makeDir(dir: string): void {
   try {
@@ -57,6 +57,12 @@ function makeDir(dir: string): void {
     mkdirSync(dir, { mode: 0o700 })
   }
 }
+
+export const diskError = (cause: NodeJS.ErrnoException): DiskError =>
+  new DiskError(
+    `the disk did not take what was written (${cause.code}). Start it again when the disk is well: all that was answered is kept`,
+    { cause },
+  )
 
 /** Primary result codes, from SQLite's "Result and Error Codes". */
 const sqlite = {

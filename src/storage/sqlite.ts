@@ -3,9 +3,9 @@ import type { DatabaseSync } from 'node:sqlite'
 import { DaehwaError } from '../conversation/errors.ts'
 import type { DatabaseCopy } from '../conversation/store.ts'
 import { copyOf } from './backup.ts'
-import { type Companion, type Database, DiskError, type Told, type Work } from './database.ts'
+import type { Companion, Database, Told, Work } from './database.ts'
 import * as dialects from './dialects.ts'
-import { openFile, openLog, storageError } from './sqlite-file.ts'
+import { diskError, openFile, storageError } from './sqlite-file.ts'
 import { Statements } from './statements.ts'
 
 /** `full`: a commit is on the disk before it resolves. `normal`: it survives a killed process, not a power cut. */
@@ -40,18 +40,19 @@ export class SqliteDatabase implements Database {
   #waiting: Waiting[] = []
   #companion: Companion | undefined
   /** The write-ahead log, where commits have to be on the disk. */
-  readonly #log: number | undefined
-  /** Resolves when the last transaction is on the disk. */
+  #log: number | undefined
+  /** Until the last transaction is on the disk. */
   #syncing: Promise<void> | undefined
 
   /** @throws OpenError when the folder cannot be used, or another process uses it */
   constructor(dir: string, durability: Durability, told?: Told) {
     this.#dir = dir
-    this.#db = openFile(dir)
+    const { db, log } = openFile(dir, durability === 'full')
+    this.#db = db
+    this.#log = log
     this.#statements = new Statements(this.#db)
     this.#told = told
     this.#db.exec('PRAGMA synchronous = normal; PRAGMA fullfsync = on; PRAGMA secure_delete = on')
-    this.#log = durability === 'full' ? openLog(dir) : undefined
   }
 
   /** From here on it takes part in every transaction. There is one at most. */
@@ -64,6 +65,10 @@ export class SqliteDatabase implements Database {
     return this.#db.prepare('PRAGMA synchronous').get()?.['synchronous'] === normal
   }
 
+  get keeping(): Promise<void> | undefined {
+    return this.#syncing
+  }
+
   write<T>(work: () => Work<T>): Promise<T> {
     return this.#enqueue(work, false)
   }
@@ -74,11 +79,11 @@ export class SqliteDatabase implements Database {
 
   async read<T>(work: () => Work<T>): Promise<T> {
     try {
-      const value = this.#statements.run(work)
-      if (this.#syncing !== undefined) await this.#syncing
-      return value
+      return this.#statements.run(work)
     } catch (error) {
       throw storageError(error)
+    } finally {
+      if (this.#syncing !== undefined) await this.#syncing
     }
   }
 
@@ -104,7 +109,9 @@ export class SqliteDatabase implements Database {
       this.#commitWaiting()
       await this.#syncing
     }
-    if (this.#log !== undefined) closeSync(this.#log)
+    const log = this.#log
+    this.#log = undefined
+    if (log !== undefined) closeSync(log)
     this.#db.close()
   }
 
@@ -186,9 +193,3 @@ export class SqliteDatabase implements Database {
     }
   }
 }
-
-const diskError = (cause: NodeJS.ErrnoException): DiskError =>
-  new DiskError(
-    `the disk did not take what was written (${cause.code}). Start it again when the disk is well: all that was answered is kept`,
-    { cause },
-  )

@@ -90,7 +90,11 @@ export function journaledStore(store: Store, database: Database, journal: Journa
       await ready()
       const known = defaults.get(key.tenant)
       const head = heads.named(key) ?? (known && (await database.read(() => heads.load(key))))
-      if (head !== undefined && known !== undefined) return { client: head.client, defaults: known }
+      if (head !== undefined && known !== undefined) {
+        const { client } = head
+        if (database.keeping !== undefined) await database.keeping // memory knows it sooner than the disk
+        return { client, defaults: known }
+      }
       const settings = await store.settings(key)
       defaults.set(key.tenant, settings.defaults)
       return head === undefined ? settings : { client: head.client, defaults: settings.defaults }
