@@ -286,7 +286,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it('undoes alone what fails among others that are written at once', async () => {
       const { store } = await open()
       const key = someone()
-      const other = someone({ tenant: key.tenant })
+      const other = { ...key, client: 'other' }
       const twice = turn(key, 'twice')
       const results = await Promise.allSettled([
         begin(store, turn(other, 'fine')),
