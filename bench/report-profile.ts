@@ -6,7 +6,7 @@ import type { Options } from './tools.ts'
 
 export interface ProfileResult extends ThisMachine {
   readonly method: Options
-  /** Milliseconds of the one thread for a query, with what it waits for the disk; and of CPU. */
+  /** Milliseconds of the main thread for a query; and of CPU, with all threads. */
   readonly busy: number
   readonly cpu: number
   /** Parts of the first. */
@@ -30,7 +30,7 @@ export function profileTables({ busy, cpu, parts, method, ...machine }: ProfileR
       '',
       ...table(['step', 'of a query', 'part'], rows),
       '',
-      `Together ${micros(1)} of the thread, ${shown(cpu * 1_000)} µs of them CPU; the rest is waiting for the disk.`,
+      `Together ${micros(1)} of the main thread. All threads took ${shown(cpu * 1_000)} µs of CPU.`,
     ].join('\n'),
   }
 }

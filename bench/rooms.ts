@@ -18,7 +18,7 @@ export const rooms = {
   metrics: 'metrics (`src/telemetry`, prom-client)',
   domain: 'the turn: settings, lane, context, events (`src/conversation`)',
   journal: 'the journal: limits, what is kept in memory, its rows (`src/storage/journal`)',
-  database: 'SQLite: statements, and commits with their wait for the disk (`src/storage`)',
+  database: 'SQLite: statements, commits, copying its log into the file (`src/storage`)',
   upstream: 'asking the model and reading its answer (`src/upstream`, undici)',
   gc: 'collecting garbage',
   runtime: 'the event loop, promises and sockets of Node.js, where no step above called them',

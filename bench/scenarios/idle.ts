@@ -10,7 +10,7 @@ import { type Stage, seeded } from '../stage.ts'
 const lot = 8_000
 const lots = 6
 /** Lots before: by then all that is remembered has come to its bound. The first gets so many queries that the server is warm. */
-const before = 3
+const before = 5
 const warmUp = 20_000
 
 /** How much memory grows with conversations that are asked once and not used any more. */
