@@ -7,7 +7,7 @@ type Prefix = 'conv' | 'resp' | 'msg' | 'cmp' | 'req' | 'inst' | 'key'
  * time of their making, so that tables keyed by them grow at one end.
  */
 export function newId(prefix: Prefix, now: number): string {
-  return `${prefix}_${timeHex(now)}${randomHex(20)}`
+  return `${prefix}_${hex(now, 12)}${randomHex(20)}`
 }
 
 /** Makes ids of the same shape that sort strictly as they were made, whatever becomes of the wall clock. */
@@ -24,19 +24,11 @@ export class OrderedIds {
       this.#last++
       this.#count = 0
     }
-    return `${prefix}_${timeHex(this.#last)}${hex(this.#count, 3)}${randomHex(17)}`
+    return `${prefix}_${hex(this.#last, 12)}${hex(this.#count, 3)}${randomHex(17)}`
   }
 }
 
 const hex = (number: number, digits: number): string => Math.trunc(number).toString(16).padStart(digits, '0')
-
-/** The milliseconds of the last id, as nearly all ids of a busy server have the same. */
-let time = { now: 0, hex: hex(0, 12) }
-
-function timeHex(now: number): string {
-  if (now !== time.now) time = { now, hex: hex(now, 12) }
-  return time.hex
-}
 
 /** Random bytes not used yet: to ask for all of them takes no longer than for those of one id. */
 const pool = Buffer.alloc(4_096)

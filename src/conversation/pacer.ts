@@ -1,8 +1,8 @@
 import { setImmediate as nextTick } from 'node:timers/promises'
 import type { Monotonic } from './ports.ts'
 
-/** Undefined as long as others have not waited for too long, and one may go on; or else what resolves when they have had their turn. */
-export type Pace = () => Promise<void> | undefined
+/** Resolves when one may go on: at once as long as others have not waited for too long, or else after them. */
+export type Pace = () => Promise<void>
 
 /** For how long work goes on before others get their turn. Milliseconds. */
 const longest = 8
@@ -36,7 +36,7 @@ export function pacer(clock: Monotonic): Pace {
   return () => {
     if (waiting === 0 && !isOverdue()) {
       begin()
-      return undefined
+      return Promise.resolve()
     }
     waiting++
     line = line.then(next)

@@ -59,7 +59,9 @@ export interface Companion {
 export type Told = Pick<Observer, 'committed'> | undefined
 
 /** Nobody knows any more what is on the disk, and the process has to end; the message is one line for the operator. */
-export class DiskError extends Error {}
+export class DiskError extends Error {
+  override readonly name = 'DiskError'
+}
 
 /** The database cannot be opened; the message is one line for the operator. */
 export class OpenError extends Error {

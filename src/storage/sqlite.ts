@@ -6,7 +6,7 @@ import { copyOf } from './backup.ts'
 import type { Companion, Database, Told, Work } from './database.ts'
 import * as dialects from './dialects.ts'
 import { diskError, openFile, storageError } from './sqlite-file.ts'
-import { Statements } from './statements.ts'
+import { Statements } from './sqlite-statements.ts'
 
 /** `full`: a commit is on the disk before it resolves. `normal`: it survives a killed process, not a power cut. */
 export type Durability = 'full' | 'normal'

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { clientOf } from '../support/client.ts'
 import { startServer, temporaryDir } from '../support/start-server.ts'
@@ -37,6 +38,9 @@ it('promise 1: others go on while a slow disk takes what was written, and nobody
   expect(answered.map(({ status }) => status)).toEqual(Array(many).fill(200))
   // Accepted and answered: two times that the disk is waited for; and once more where it had begun already.
   expect(Math.min(...answered.map(({ ms }) => ms))).toBeGreaterThan(2 * slowness)
+  await wait(2 * slowness) // with nothing under way that it would have to wait for
+  const alone = await timed(() => client.query('client 0', 'hello'))
+  expect(alone.ms).toBeGreaterThan(2 * slowness)
   expect(Math.max(...answered.map(({ ms }) => ms))).toBeLessThan(8 * slowness)
   expect(looks.length).toBeGreaterThan(many)
   expect(Math.max(...looks)).toBeLessThan(slowness / 2)

@@ -59,12 +59,10 @@ export async function chooseContext(
 ): Promise<Context> {
   const { past, countTokens } = deps
   const { limits, cap = Number.POSITIVE_INFINITY } = request
-  const { instructions: system, input: question } = await fixedParts(request, countTokens)
   let parts: Parts = {
-    instructions: system,
+    ...(await fixedParts(request, countTokens)),
     pinned: state.pins > 0 ? await past.pinned(state) : [],
     summary: state.compactedTo > state.firstSeq ? await past.compaction(state) : undefined,
-    input: question,
   }
   const start = Math.max(state.firstSeq, parts.summary?.toSeq ?? 0)
   let from = await oldestThatFits(deps, state, start, Math.min(cap, roomBeside(parts, limits)))

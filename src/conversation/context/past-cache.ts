@@ -87,8 +87,7 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       return store.views(state, from, to)
     },
     async tokensBetween(state, from, to) {
-      const others = pace()
-      if (others !== undefined) await others
+      await pace()
       let past = known(state)
       if (past === undefined && to === state.nextSeq && to - from <= short) past = await read(state, from)
       if (past === undefined || from < past.from) return store.tokensBetween(state, from, to)
@@ -105,8 +104,7 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       return itemsOf(await read(state, from), from, toSeq)
     },
     async run(state, fromSeq) {
-      const others = pace()
-      if (others !== undefined) await others
+      await pace()
       const from = Math.max(state.firstSeq, fromSeq)
       const kept = known(state)
       const past =

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import type { FastifyReply } from 'fastify'
 import { clientOf } from '../../conversation/access/caller.ts'
 import { answered, type Followable } from '../../conversation/follow-turn.ts'
-import type { Settings } from '../../conversation/settings.ts'
 import type { TurnRecord } from '../../conversation/turn.ts'
 import { responseObject } from '../../conversation/turn-event.ts'
 import type { Turns } from '../../conversation/turns.ts'
@@ -28,7 +27,9 @@ export function queryRoute(app: App, { turns, encode }: { turns: Turns; encode: 
         once === undefined
           ? undefined
           : idempotencyOf(once, caller.client, { ...body, client_name: key.client })
-      const settings = settingsOf(body)
+      const settings = Object.fromEntries(
+        settingNames.filter((name) => body[name] !== undefined).map((name) => [name, body[name]]),
+      )
       const asked = { key, input, settings, strategy, idempotency, caller, of: span }
       const { turn, replayed } = await turns.begin(asked)
       if (replayed) reply.header('idempotency-replayed', 'true')
@@ -51,16 +52,6 @@ export function queryRoute(app: App, { turns, encode }: { turns: Turns; encode: 
     },
   )
 }
-
-function settingsOf(body: Settings): Settings {
-  let settings: Record<string, unknown> | undefined
-  for (const name of settingNames) {
-    if (body[name] !== undefined) settings = { ...settings, [name]: body[name] }
-  }
-  return settings ?? none
-}
-
-const none = {}
 
 /** Calls back when the connection closes, or has closed already, before the answer was sent. */
 function onDisconnect({ raw }: FastifyReply, callback: () => unknown): void {

@@ -23,8 +23,6 @@ export interface Head {
   /** What its last turn took, and what was charged on `day`, in tokens; undefined until somebody asks. */
   lastTurn: number | undefined
   charged: { readonly day: number; readonly tokens: number } | undefined
-  /** Whether it was asked for since it was last passed over. */
-  isUsed: boolean
 }
 
 export const stateOf = ({ client }: Head): ConversationState => client.state
@@ -80,7 +78,8 @@ export class Heads {
     const name = nameOf(key.tenant, key.client)
     const known = this.#byName.get(name)
     if (known !== undefined) {
-      known.isUsed = true
+      this.#byName.delete(name)
+      this.#byName.set(name, known)
       return known
     }
     const head = yield* read(key)
@@ -91,13 +90,12 @@ export class Heads {
     return head
   }
 
-  /** Looks at some for each that comes: so those that stay, and go to the end, hold up nobody. */
+  /** Looks at two for each that comes: so those that cannot be forgotten yet, and go to the end, hold up nobody. */
   #forgetOldest(): void {
-    for (let looks = 4; this.#byName.size > remembered && looks > 0; looks--) {
+    for (let looks = 2; this.#byName.size > remembered && looks > 0; looks--) {
       const [[name, oldest] = []] = this.#byName
       if (name === undefined || oldest === undefined) return
-      if (oldest.isUsed || isUnsettled(oldest)) {
-        oldest.isUsed = false
+      if (isUnsettled(oldest)) {
         this.#byName.delete(name)
         this.#byName.set(name, oldest)
       } else this.forget(oldest)
@@ -147,6 +145,5 @@ function* read(key: ConversationKey): Work<Head | undefined> {
   if (row === undefined || row.busy === 1 || row.active_turn !== null) return undefined
   const { fence, places } = row
   const client = toClient(key.tenant, row)
-  const nothing = { open: undefined, tail: [], lastTurn: undefined, charged: undefined }
-  return { key, client, fence, places, ...nothing, isUsed: false }
+  return { key, client, fence, places, open: undefined, tail: [], lastTurn: undefined, charged: undefined }
 }
