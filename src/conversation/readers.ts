@@ -16,8 +16,11 @@ export class Readers {
     isOver: () => boolean,
     signal: AbortSignal,
   ): AsyncGenerator<readonly TurnEvent[], void, undefined> {
-    let wake = () => {}
-    const onMore = () => wake()
+    let wake: (() => void) | undefined
+    const onMore = () => {
+      wake?.()
+      wake = undefined // what more comes before the reader is back is read with it
+    }
     this.#waiting.add(onMore)
     signal.addEventListener('abort', onMore)
     try {

@@ -22,7 +22,8 @@ export class TextCleaner {
   /** The next piece; a half at its end is held back until the other one comes. */
   push(piece: string): string {
     const text = this.#held + piece
-    const cut = /[\uD800-\uDBFF]$/.test(text) ? text.length - 1 : text.length
+    const last = text.charCodeAt(text.length - 1)
+    const cut = last >= 0xd800 && last <= 0xdbff ? text.length - 1 : text.length
     this.#held = text.slice(cut)
     return cleanText(text.slice(0, cut))
   }

@@ -90,12 +90,14 @@ export function responseObject(turn: TurnRecord): ResponseObject {
 export class TurnEvents {
   readonly list: TurnEvent[] = []
   readonly #id: string
+  readonly #itemId: string
   #opened = false
   /** Where the answer stands in the turn's output. */
   #place = { output_index: 0, content_index: 0 }
 
   constructor(turn: TurnRecord) {
     this.#id = turn.id
+    this.#itemId = answerId(turn.id)
     this.#add('response.created', { response: responseObject(unstarted(turn)) })
   }
 
@@ -107,7 +109,15 @@ export class TurnEvents {
   /** A piece of the answer; `reasoning` is what the model had thought aloud before the first one. */
   piece(delta: string, reasoning: string): void {
     this.#open(reasoning)
-    this.#add('response.output_text.delta', { item_id: answerId(this.#id), ...this.#place, delta })
+    const { output_index, content_index } = this.#place
+    this.list.push({
+      type: 'response.output_text.delta',
+      sequence_number: this.list.length,
+      item_id: this.#itemId,
+      output_index,
+      content_index,
+      delta,
+    })
   }
 
   end(turn: TurnRecord): void {

@@ -1,12 +1,16 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { answered, type Followable } from '../conversation/follow-turn.ts'
+import type { TurnEvent } from '../conversation/turn-event.ts'
 import type { EventEncoder } from './encode-event.ts'
 
 /** Milliseconds between two comments that keep an idle stream open through proxies. */
 const heartbeat = 15_000
 /** A reader who takes nothing for so long while so much waits for them is cut; after the longer time in any case. */
 const stall = { check: 1_000, mayLast: 5_000, atMost: 60_000, backlog: 256 * 1024 }
+
+/** So many UTF-16 units of short events go out in one write, or a little more. */
+const atOnce = 16_384
 
 /** Answers with the events of a turn after the number `after`, until its last one. */
 export async function sendEvents(
@@ -35,7 +39,7 @@ export async function sendText(reply: FastifyReply, turn: Followable): Promise<v
   await forEachEvent(reply.raw, turn, -1, (event) => {
     if (event.delta === undefined) return []
     opened()
-    return [Buffer.from(event.delta)]
+    return [event.delta]
   })
   const record = await turn.ended
   if (raw === undefined) answered(record)
@@ -56,26 +60,45 @@ async function forEachEvent(
   raw: ServerResponse,
   turn: Followable,
   after: number,
-  toBytes: EventEncoder,
+  encode: EventEncoder,
 ): Promise<void> {
   const gone = new AbortController()
   const onClose = () => gone.abort()
   raw.once('close', onClose)
   try {
     for await (const events of turn.follow(after, gone.signal)) {
-      for (const event of events) {
-        for (const bytes of toBytes(event)) {
-          if (raw.destroyed) return
-          if (raw.write(bytes)) continue
-          await drained(raw, turn, event.sequence_number)
-          if (await turn.erased()) raw.destroy() // a slow reader is told no more of what was cleared
-        }
+      for (const { bytes, number } of together(events, encode)) {
         if (raw.destroyed) return
+        if (raw.write(bytes)) continue
+        await drained(raw, turn, number)
+        if (await turn.erased()) raw.destroy() // a slow reader is told no more of what was cleared
       }
+      if (raw.destroyed) return
     }
   } finally {
     raw.off('close', onClose)
   }
+}
+
+/** What is written of events that have come together, and the number of the last one in it: short ones go out in one write. */
+function* together(
+  events: readonly TurnEvent[],
+  encode: EventEncoder,
+): Generator<{ bytes: string | Uint8Array; number: number }> {
+  let text = ''
+  let number = 0
+  for (const event of events) {
+    number = event.sequence_number
+    for (const piece of encode(event)) {
+      if (typeof piece === 'string') text += piece
+      if (text.length > atOnce || typeof piece !== 'string') {
+        if (text !== '') yield { bytes: text, number }
+        text = ''
+      }
+      if (typeof piece !== 'string') yield { bytes: piece, number }
+    }
+  }
+  if (text !== '') yield { bytes: text, number }
 }
 
 /** Resolves when the reader has taken what was written, has gone, or was cut for taking nothing. */

@@ -62,8 +62,10 @@ export class RetryingUpstream implements Upstream {
         await this.#circuit.execute(
           () =>
             new Promise<void>((begun, failed) => {
+              let isFirst = true
               const hearing: Hear = (piece) => {
-                begun()
+                if (isFirst) begun()
+                isFirst = false
                 return hear(piece)
               }
               finish = this.#upstream.answer(request, hearing, signal)

@@ -5,7 +5,8 @@ import { eventEncoder } from '../../src/http/encode-event.ts'
 
 const event = (text: string): TurnEvent => ({ type: 'response.output_text.done', sequence_number: 7, text })
 
-const bytesOf = (encode: ReturnType<typeof eventEncoder>, text: string) => [...encode(event(text))]
+const bytesOf = (encode: ReturnType<typeof eventEncoder>, text: string) =>
+  Array.from(encode(event(text)), (piece) => Buffer.from(piece))
 
 it('gives the same bytes for a long text in pieces as at once', () => {
   const encode = eventEncoder()
