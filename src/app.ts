@@ -21,6 +21,7 @@ import { limitRequests } from './http/plugins/limit-requests.ts'
 import { observeRequests } from './http/plugins/observe-requests.ts'
 import { describeRoutes, type OpenApiOptions, serveDocument } from './http/plugins/openapi.ts'
 import { logRequests, requestId } from './http/plugins/request-log.ts'
+import { tellWhenOver } from './http/plugins/requests-over.ts'
 import { shedLoad } from './http/plugins/shed-load.ts'
 import { adminArchiveRoutes, archiveRoutes } from './http/routes/archive.ts'
 import { backupRoute } from './http/routes/backup.ts'
@@ -89,8 +90,9 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   app.setValidatorCompiler(validatorCompiler())
   acceptJsonBodies(app)
 
-  observeRequests(app, deps.observer)
-  logRequests(app)
+  const over = tellWhenOver(app)
+  observeRequests(app, deps.observer, over)
+  logRequests(app, over)
   app.addHook('onRequest', (request, reply, done) => {
     tell(request, reply)
     done()
@@ -98,7 +100,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   guardEdges(app, deps.edges)
   shedLoad(app)
   requireDecodableUrls(app)
-  authenticate(app, deps.access)
+  authenticate(app, deps.access, over)
   limitRequests(app, deps.countRequest)
   refuseWhenStopping(app, deps.isStopping)
 

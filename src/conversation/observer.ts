@@ -45,8 +45,8 @@ export interface SeenRequest {
 }
 
 export interface RequestSpan extends Span {
-  /** The whole answer is sent; without a status, its connection was closed before that. */
-  answered(status?: number): void
+  /** The whole answer is sent; without a status, its connection was closed before that. So long it took. */
+  answered(seconds: number, status?: number): void
 }
 
 export interface TurnSpan extends Part {

@@ -109,15 +109,7 @@ export class TurnEvents {
   /** A piece of the answer; `reasoning` is what the model had thought aloud before the first one. */
   piece(delta: string, reasoning: string): void {
     this.#open(reasoning)
-    const { output_index, content_index } = this.#place
-    this.list.push({
-      type: 'response.output_text.delta',
-      sequence_number: this.list.length,
-      item_id: this.#itemId,
-      output_index,
-      content_index,
-      delta,
-    })
+    this.#add('response.output_text.delta', { item_id: this.#itemId, ...this.#place, delta })
   }
 
   end(turn: TurnRecord): void {

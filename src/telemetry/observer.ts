@@ -33,7 +33,7 @@ export class MeasuringObserver implements Observer {
     const { route, traceparent } = seen
     const traced = seen.traced ? this.#traces?.start(request(method, route), traceparent) : undefined
     const { requests } = this.#metrics
-    return new SeenRequest(traced, this.#clock, (seconds, status) =>
+    return new SeenRequest(traced, (seconds, status) =>
       requests.observe({ method, route: route ?? 'none', status }, seconds),
     )
   }

@@ -53,20 +53,16 @@ class Timed extends Seen {
   }
 }
 
-export class SeenRequest extends Timed implements RequestSpan {
+export class SeenRequest extends Seen implements RequestSpan {
   readonly #measure: (seconds: number, status: string) => void
 
-  constructor(
-    traced: Traced | undefined,
-    clock: Monotonic,
-    measure: (seconds: number, status: string) => void,
-  ) {
-    super(traced, clock)
+  constructor(traced: Traced | undefined, measure: (seconds: number, status: string) => void) {
+    super(traced)
     this.#measure = measure
   }
 
-  answered(status?: number): void {
-    this.#measure(this.seconds, status === undefined ? 'aborted' : `${Math.floor(status / 100)}xx`)
+  answered(seconds: number, status?: number): void {
+    this.#measure(seconds, status === undefined ? 'aborted' : `${Math.floor(status / 100)}xx`)
     if (status === undefined) this.traced?.end('aborted')
     else {
       this.traced?.set({ 'http.response.status_code': status })

@@ -4,6 +4,7 @@ import { type Caller, operator } from '../../conversation/access/caller.ts'
 import { isKeyShaped, isSameSecret, type Keys } from '../../conversation/access/keys.ts'
 import { DaehwaError } from '../../conversation/errors.ts'
 import type { App } from '../app-type.ts'
+import type { Over } from './requests-over.ts'
 
 /** How often it is looked whether those who are connected may still be. Milliseconds. */
 const lookAgain = 2_000
@@ -20,8 +21,8 @@ export interface Access {
  * Finds out who calls. A route is open without a key only when it says `config: { public: true }`; one that nobody thought
  * of is closed. When a key is revoked or expires, whatever is open with it is closed.
  */
-export function authenticate(app: App, access: Access): void {
-  const connected = new Map<string, Set<ServerResponse>>()
+export function authenticate(app: App, access: Access, over: Set<Over>): void {
+  const connected: Connected = new Map()
   app.decorateRequest('caller')
   app.addHook('onRequest', async (request, reply) => {
     const { config } = request.routeOptions
@@ -32,6 +33,9 @@ export function authenticate(app: App, access: Access): void {
       throw forbidden('It is for one client alone: use a key of the whole tenant')
     request.caller = caller
     if (caller.key !== undefined) remember(connected, caller.key, reply.raw)
+  })
+  over.add(({ caller }, { raw }) => {
+    if (caller?.key !== undefined) forget(connected, caller.key, raw)
   })
   const timer = setInterval(() => void closeUnusable(access.keys, connected), lookAgain)
   app.addHook('onClose', async () => clearInterval(timer))
@@ -56,14 +60,19 @@ async function callerOf(request: FastifyRequest, { keys, operatorKey, keyless }:
 const isForwarded = ({ headers }: FastifyRequest): boolean =>
   headers['x-forwarded-for'] !== undefined || headers.forwarded !== undefined
 
-function remember(connected: Map<string, Set<ServerResponse>>, key: string, response: ServerResponse): void {
+/** What is being answered, by the key that asked for it. */
+type Connected = Map<string, Set<ServerResponse>>
+
+function remember(connected: Connected, key: string, response: ServerResponse): void {
   if (response.destroyed) return // they hung up while their key was looked for
   const all = connected.get(key) ?? new Set()
   connected.set(key, all.add(response))
-  response.once('close', () => {
-    all.delete(response)
-    if (all.size === 0 && connected.get(key) === all) connected.delete(key)
-  })
+}
+
+function forget(connected: Connected, key: string, response: ServerResponse): void {
+  const all = connected.get(key)
+  all?.delete(response)
+  if (all?.size === 0) connected.delete(key)
 }
 
 async function closeUnusable(

@@ -1,27 +1,28 @@
 import { newId } from '../../conversation/ids.ts'
 import type { App } from '../app-type.ts'
+import type { Over } from './requests-over.ts'
 
-/** One line for each request when its answer is sent: the route, never the address, which bears names. */
-export function logRequests(app: App): void {
+/** One line for each request when its answer has been sent: the route, never the address, which bears names. */
+export function logRequests(app: App, over: Set<Over>): void {
   // All that it is told stands here: looking for secrets in it would take longer than the line itself.
   const log = app.log.child({}, { redact: [] })
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
     done()
   })
-  app.addHook('onResponse', (request, reply, done) => {
+  over.add((request, { raw, statusCode }, ms) => {
+    if (!raw.writableFinished) return
     const { method, routeOptions } = request
     const { config } = routeOptions
     const fields = {
       reqId: request.id,
       method,
       route: routeOptions.url,
-      status: reply.statusCode,
-      ms: Math.round(reply.elapsedTime),
+      status: statusCode,
+      ms: Math.round(ms),
     }
     const quiet = config?.public === true || config?.operational === true
     log[quiet ? 'debug' : 'info'](fields, 'request')
-    done()
   })
 }
 
