@@ -1,16 +1,12 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { answered, type Followable } from '../conversation/follow-turn.ts'
-import type { TurnEvent } from '../conversation/turn-event.ts'
 import type { EventEncoder } from './encode-event.ts'
 
 /** Milliseconds between two comments that keep an idle stream open through proxies. */
 const heartbeat = 15_000
 /** A reader who takes nothing for so long while so much waits for them is cut; after the longer time in any case. */
 const stall = { check: 1_000, mayLast: 5_000, atMost: 60_000, backlog: 256 * 1024 }
-
-/** So many UTF-16 units of short events go out in one write, or a little more. */
-const atOnce = 16_384
 
 /** Answers with the events of a turn after the number `after`, until its last one. */
 export async function sendEvents(
@@ -36,10 +32,12 @@ export async function sendEvents(
 export async function sendText(reply: FastifyReply, turn: Followable): Promise<void> {
   let raw: ServerResponse | undefined
   const opened = () => (raw ??= open(reply, 'text/plain; charset=utf-8'))
-  await forEachEvent(reply.raw, turn, -1, (event) => {
-    if (event.delta === undefined) return []
-    opened()
-    return [event.delta]
+  await forEachEvent(reply.raw, turn, -1, function* (events) {
+    for (const { delta, sequence_number: number } of events) {
+      if (delta === undefined) continue
+      opened()
+      yield { bytes: Buffer.from(delta), number }
+    }
   })
   const record = await turn.ended
   if (raw === undefined) answered(record)
@@ -67,7 +65,7 @@ async function forEachEvent(
   raw.once('close', onClose)
   try {
     for await (const events of turn.follow(after, gone.signal)) {
-      for (const { bytes, number } of together(events, encode)) {
+      for (const { bytes, number } of encode(events)) {
         if (raw.destroyed) return
         if (raw.write(bytes)) continue
         await drained(raw, turn, number)
@@ -78,27 +76,6 @@ async function forEachEvent(
   } finally {
     raw.off('close', onClose)
   }
-}
-
-/** What is written of events that have come together, and the number of the last one in it: short ones go out in one write. */
-function* together(
-  events: readonly TurnEvent[],
-  encode: EventEncoder,
-): Generator<{ bytes: string | Uint8Array; number: number }> {
-  let text = ''
-  let number = 0
-  for (const event of events) {
-    number = event.sequence_number
-    for (const piece of encode(event)) {
-      if (typeof piece === 'string') text += piece
-      if (text.length > atOnce || typeof piece !== 'string') {
-        if (text !== '') yield { bytes: text, number }
-        text = ''
-      }
-      if (typeof piece !== 'string') yield { bytes: piece, number }
-    }
-  }
-  if (text !== '') yield { bytes: text, number }
 }
 
 /** Resolves when the reader has taken what was written, has gone, or was cut for taking nothing. */
