@@ -8,7 +8,7 @@ export type Over = (request: FastifyRequest, reply: FastifyReply, ms: number) =>
  * Tells those who are added to what it answers; of what other hooks refuse too, where it is registered before them.
  *
  * Nobody waits for what they do: so it is done for all requests of a turn of the event loop together, when their answers have gone
- * out. In between them it takes twice as long, as each work drives the code of the other out of the processor's caches.
+ * out. In between them it takes longer.
  */
 export function tellWhenOver(app: App): Set<Over> {
   const told = new Set<Over>()
