@@ -1,7 +1,6 @@
 import { answerOf, firstThatAnswers, preferring, servedMark, type Upstreams } from './ask.ts'
 import type { Sent } from './charge.ts'
-import { collect } from './collect-answer.ts'
-import { type Context, messagesOf, sizeOf } from './context/choose-context.ts'
+import { type Context, messagesOf, sizeOf } from './context/context.ts'
 import { countedTokens, noRun } from './context/past-run.ts'
 import { type Asked, contextFor, limitsFor, type TurnContextDeps } from './context/turn-context.ts'
 import { codeOf } from './errors.ts'
@@ -65,10 +64,9 @@ export async function answer(
     }
   }
   const targets = preferring(chain, claim.servedBy)
-  const finish = await collect(
-    (hear) => firstThatAnswers(targets, chain[0], attempt, hear, deps, signal),
-    live,
-  )
+  const hear: Hear = (piece) => live.hear(piece)
+  const finish = await firstThatAnswers(targets, chain[0], attempt, hear, deps, signal)
+  if (finish.incomplete !== 'max_output_bytes') live.finish()
   if (last === undefined) throw new Error('a turn was answered by nobody')
   learn(deps, last.target, last.context, finish)
   return { ...last, finish, servedBy: chain.length > 1 ? servedMark(chain, last.target) : undefined }

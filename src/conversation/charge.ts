@@ -1,4 +1,4 @@
-import { type Context, fragmentsOf } from './context/choose-context.ts'
+import { type Context, fragmentsOf } from './context/context.ts'
 import { contentOf } from './context/sizes.ts'
 import type { ConversationKey, Fragment, Usage } from './conversation.ts'
 import type { LiveTurn } from './live-turn.ts'

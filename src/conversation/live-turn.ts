@@ -1,5 +1,6 @@
 import { type Followable, textAfter } from './follow-turn.ts'
 import type { TurnSpan } from './observer.ts'
+import type { Piece } from './ports.ts'
 import { Readers } from './readers.ts'
 import { TextCleaner } from './text.ts'
 import { isEnded, type TurnRecord } from './turn.ts'
@@ -70,6 +71,11 @@ export class LiveTurn implements Followable {
     this.#record = { ...this.#record, status: 'in_progress', startedAt: at }
     this.#events?.start(this.#record)
     this.#readers?.wake()
+  }
+
+  /** Takes a piece of either; false when no more is wanted. */
+  hear({ type, text }: Piece): boolean {
+    return type === 'reasoning' ? this.think(text) : this.add(text)
   }
 
   /** Takes a piece of what the model thinks aloud before it answers; false when all that came has grown over 8 MiB. */

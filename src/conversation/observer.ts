@@ -11,8 +11,8 @@ export interface Observer {
   request(request: SeenRequest): RequestSpan
   /** A turn that is kept goes its way here. */
   turn(id: string, of: Span | undefined): TurnSpan
-  /** A step of that way, or of the request that began it. */
-  part(name: 'accept' | 'queue' | 'commit', of: Span | undefined): Part
+  /** A step of that way, or of the request that began it; undefined where nothing is traced. */
+  part(name: 'accept' | 'queue' | 'commit', of: Span | undefined): Part | undefined
   /** An upstream is asked, once. `address` is its base URL. */
   ask(upstream: string, address: string, model: string, of: Span | undefined): AskSpan
   /** An upstream failed, and is asked again; or the next model is asked in its place. */
@@ -65,8 +65,11 @@ export interface AskSpan extends Part {
   finished(finish: Finish): void
 }
 
-/** Waits for what a part does, and ends it. */
-export async function during<T>(part: Part, done: Promise<T>): Promise<T> {
+/** Ends a part when what it does is done. */
+export const during = <T>(part: Part | undefined, done: Promise<T>): Promise<T> =>
+  part === undefined ? done : ending(part, done)
+
+async function ending<T>(part: Part, done: Promise<T>): Promise<T> {
   try {
     const value = await done
     part.end()

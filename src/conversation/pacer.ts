@@ -1,8 +1,14 @@
 import { setImmediate as nextTick } from 'node:timers/promises'
 import type { Monotonic } from './ports.ts'
 
-/** Resolves when one may go on: at once as long as others have not waited for too long, or else after them. */
-export type Pace = () => Promise<void>
+export interface Pace {
+  /** Resolves when one may go on: at once as long as others have not waited for too long, or else after them. */
+  (): Promise<void>
+  /** Whether one may go on at once, and does. */
+  readonly atOnce: () => boolean
+}
+
+const now = Promise.resolve()
 
 /** For how long work goes on before others get their turn. Milliseconds. */
 const longest = 8
@@ -33,13 +39,17 @@ export function pacer(clock: Monotonic): Pace {
     waiting--
   }
 
-  return () => {
-    if (waiting === 0 && !isOverdue()) {
-      begin()
-      return Promise.resolve()
-    }
+  const atOnce = () => {
+    if (waiting > 0 || isOverdue()) return false
+    begin()
+    return true
+  }
+
+  const pace = () => {
+    if (atOnce()) return now
     waiting++
     line = line.then(next)
     return line
   }
+  return Object.assign(pace, { atOnce })
 }

@@ -1,10 +1,10 @@
 import { type AnswerDeps, answer, type Served } from './answer-turn.ts'
 import { type Charge, chargeOf, type Sent } from './charge.ts'
 import { uncounted } from './context/sizes.ts'
-import { type Asked, compactWhenFull } from './context/turn-context.ts'
-import type { Fragment } from './conversation.ts'
+import { type Asked, compactWhenFull, mayBeFull } from './context/turn-context.ts'
 import { codeOf, DaehwaError, toDaehwaError } from './errors.ts'
 import type { LiveTurn } from './live-turn.ts'
+import type { Target } from './model-catalog.ts'
 import { during } from './observer.ts'
 import type { Now } from './ports.ts'
 import type { Claim, QueuedTurn, Store } from './store.ts'
@@ -89,7 +89,8 @@ async function commit(
   const answer = uncounted('assistant', record.text)
   const kept = deps.store.commit(claim, record, { answer, servedBy: served.servedBy }, charge)
   if (!(await during(deps.observer.part('commit', live.span), kept))) return lost(deps, claim, live, charge)
-  lookOver(deps, claim, asked, served, answer)
+  deps.past.entered(claim, asked.input, answer)
+  if (mayBeFull(asked, served.context, answer)) lookOver(deps, claim, asked, served.target)
   return record
 }
 
@@ -119,9 +120,9 @@ function answered(live: LiveTurn, { finish, target }: Served, endedAt: number): 
 }
 
 /** Looks in the background whether older turns are to be summarised. */
-function lookOver(deps: RunDeps, claim: Claim, asked: Asked, { target, context }: Served, answer: Fragment) {
+function lookOver(deps: RunDeps, claim: Claim, asked: Asked, target: Target) {
   const grown = { ...claim, nextSeq: claim.nextSeq + 1 }
-  compactWhenFull(deps, grown, asked, target, context, answer).catch((error: unknown) => {
+  compactWhenFull(deps, grown, asked, target).catch((error: unknown) => {
     deps.log.warn(
       { conversation: claim.conversation, code: codeOf(error) },
       'a conversation could not be looked over',

@@ -10,7 +10,7 @@ import type {
 } from '../conversation/observer.ts'
 import type { Monotonic } from '../conversation/ports.ts'
 import type { Metrics } from './metrics.ts'
-import { Seen, SeenAsk, SeenRequest, SeenTurn, tracedOf, untraced } from './seen.ts'
+import { Seen, SeenAsk, SeenRequest, SeenTurn, tracedOf } from './seen.ts'
 import { ask, request, type Traces, turn } from './traces.ts'
 
 /** Those of RFC 9110 and PATCH; a caller may send others, which are all `_OTHER`, as OpenTelemetry calls them. */
@@ -42,8 +42,8 @@ export class MeasuringObserver implements Observer {
     return new SeenTurn(this.#traces?.start(turn(id), tracedOf(of)), this.#clock, this.#metrics)
   }
 
-  part(name: string, of: Span | undefined): Part {
-    return this.#traces === undefined ? untraced : new Seen(this.#traces.start({ name }, tracedOf(of)))
+  part(name: string, of: Span | undefined): Part | undefined {
+    return this.#traces && new Seen(this.#traces.start({ name }, tracedOf(of)))
   }
 
   ask(upstream: string, address: string, model: string, of: Span | undefined): AskSpan {

@@ -31,8 +31,6 @@ export class Seen implements Part {
   }
 }
 
-export const untraced = new Seen(undefined)
-
 export const tracedOf = (span: Span | undefined): Traced | undefined =>
   span instanceof Seen ? span.traced : undefined
 

@@ -1,4 +1,3 @@
-import { collect } from '../../src/conversation/collect-answer.ts'
 import { LiveTurn } from '../../src/conversation/live-turn.ts'
 import { recordOf } from '../../src/conversation/new-turn.ts'
 import type { Finish, Hear, Piece } from '../../src/conversation/ports.ts'
@@ -17,7 +16,8 @@ export async function collectAnswer(ask: Asking) {
     recordOf({ id: 'resp_1', owner: 'here', key, input, model: 'm', settings: {}, at: 0 }),
     observer.turn('resp_1', undefined),
   )
-  const finish = await collect(ask, live)
+  const finish = await ask((piece) => live.hear(piece))
+  if (finish.incomplete !== 'max_output_bytes') live.finish()
   return { ...live.output, ...finish }
 }
 

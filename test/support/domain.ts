@@ -1,7 +1,9 @@
 import { Calibration } from '../../src/conversation/context/calibration.ts'
 import { Compactor } from '../../src/conversation/context/compactor.ts'
+import { rememberingPasts } from '../../src/conversation/context/past-cache.ts'
 import type { Catalog } from '../../src/conversation/model-catalog.ts'
 import { Models } from '../../src/conversation/models.ts'
+import { pacer } from '../../src/conversation/pacer.ts'
 import type { CountTokens, Upstream } from '../../src/conversation/ports.ts'
 import type { Store } from '../../src/conversation/store.ts'
 import type { TurnsDeps } from '../../src/conversation/turns.ts'
@@ -17,10 +19,11 @@ interface Parts {
 }
 
 /** What the domain is made of, over a store and upstreams of a test. */
-export function domainOver({ store, upstreams, catalog = oneUpstream, countTokens }: Parts): TurnsDeps {
+export function domainOver({ store: kept, upstreams, catalog = oneUpstream, countTokens }: Parts): TurnsDeps {
   const log = { info() {}, warn() {}, error() {} }
   const observer = measured()
   const [now, clock] = [Date.now, () => performance.now()]
+  const store = rememberingPasts(kept, pacer(clock))
   const models = new Models({ upstreams, catalog, defaultModel: 'm', clock, log })
   const basics = {
     ...{ store, past: store, ledger: store, upstreams, models, now, clock, log, observer },

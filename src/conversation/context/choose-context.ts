@@ -1,49 +1,48 @@
 import type { ConversationState } from '../client.ts'
-import type { Compaction, Fragment, ItemView, PastRun } from '../conversation.ts'
 import { DaehwaError } from '../errors.ts'
-import type { CountTokens, Messages } from '../ports.ts'
+import type { CountTokens } from '../ports.ts'
 import type { PastStore } from '../store.ts'
-import { type Limits, roomForTurns } from './context-window.ts'
-import { mended, noRun } from './past-run.ts'
+import {
+  type Context,
+  type ContextRequest,
+  type Parts,
+  partsOf,
+  roomBeside,
+  uncountedParts,
+} from './context.ts'
+import type { Limits } from './context-window.ts'
+import type { Memory } from './past-cache.ts'
+import { noRun } from './past-run.ts'
 import { oldestThatFits, oldestThatFitsCounted, steadyCut } from './past-window.ts'
-import { exact, tokensOf, uncounted } from './sizes.ts'
+import { exact, tokensOf } from './sizes.ts'
 
 export interface ContextDeps {
   readonly past: PastStore
   readonly countTokens: CountTokens
 }
 
-/** What a context is made for. */
-export interface ContextRequest {
-  /** For errors to name. */
-  readonly model: string
-  /** By which a past is chosen. */
-  readonly limits: Limits
-  /** The model's own: what is over them is refused. */
-  readonly own: Limits
-  readonly instructions: string | undefined
-  readonly input: Fragment
-  /** No more than so many tokens of past turns. */
-  readonly cap?: number | undefined
-}
+/** Whether instructions and input alone are no more than the model takes, by their bytes: then nothing need be counted. */
+export const surelyFits = (request: ContextRequest): boolean =>
+  roomBeside(uncountedParts(request), request.limits) >= 0
 
-/** What goes to the model for one turn, in the order in which it is sent. */
-export interface Context {
-  readonly instructions: Fragment | undefined
-  readonly pinned: readonly ItemView[]
-  readonly summary: Compaction | undefined
-  readonly past: PastRun
-  readonly input: Fragment
-  /** Where the past begins: turns before it that no summary covers are left out. */
-  readonly from: number
-  /** Turns that are neither sent nor covered by the summary. */
-  readonly leftOut: number
-  readonly limits: Limits
-}
-
-/** @throws DaehwaError `context_length_exceeded` when instructions and input alone are too much for the model */
+/** @throws DaehwaError `context_length_exceeded` when they are too much for it */
 export async function checkFits(request: ContextRequest, countTokens: CountTokens): Promise<void> {
   await fixedParts(request, countTokens)
+}
+
+/** What `chooseContext` chooses where nothing is pinned or summarised, and all is in memory and fits by its bytes; or undefined. */
+export function contextInMemory(
+  memory: Memory,
+  state: ConversationState,
+  request: ContextRequest,
+): Context | undefined {
+  const { firstSeq: from } = state
+  const { limits, cap = Number.POSITIVE_INFINITY } = request
+  if (state.pins > 0 || state.compactedTo > from) return undefined
+  const past = memory.remembered(state, from)
+  const parts = uncountedParts(request)
+  if (past === undefined || past.tokens > Math.min(cap, roomBeside(parts, limits))) return undefined
+  return { ...parts, past, from, leftOut: 0, limits }
 }
 
 /**
@@ -96,40 +95,14 @@ export async function roomForPast(
   return Math.max(0, roomBeside(parts, request.limits))
 }
 
-/** A context as the messages of a request. */
-export function messagesOf(context: Context): Messages {
-  const { past, input } = context
-  const messages: (string | Uint8Array)[] = partsBefore(context).map(mended)
-  if (past.json.length > 0) messages.push(past.json)
-  messages.push(mended(input))
-  return messages
-}
-
-/** All that a context sends. */
-export const fragmentsOf = (context: Context): Fragment[] => [...partsOf(context), ...context.past.items()]
-
-/** The tokens of a context as far as they are known, and whether all of them are counted. */
-export function sizeOf(context: Context): { tokens: number; counted: boolean } {
-  const { past } = context
-  const all = partsOf(context)
-  return { tokens: past.tokens + tokensOf(all), counted: past.counted && all.every(({ counted }) => counted) }
-}
-
-type Parts = Pick<Context, 'instructions' | 'pinned' | 'summary' | 'input'>
-
 async function fixedParts(request: ContextRequest, countTokens: CountTokens): Promise<Parts> {
-  const { limits, own, model, instructions, input } = request
-  const rough = {
-    instructions: instructions === undefined ? undefined : uncounted('system', instructions),
-    pinned: [],
-    summary: undefined,
-    input,
-  }
+  const { limits, own, model } = request
+  const rough = uncountedParts(request)
   if (roomBeside(rough, limits) >= 0) return rough
   const counted = {
     ...rough,
     instructions: rough.instructions && (await exact(rough.instructions, countTokens)),
-    input: await exact(input, countTokens),
+    input: await exact(rough.input, countTokens),
   }
   const room = roomBeside(counted, own)
   if (room >= 0) return counted
@@ -166,20 +139,4 @@ async function countParts(
     summary: summary && (await exact(summary, countTokens)),
     input: await exact(input, countTokens),
   }
-}
-
-const roomBeside = (parts: Parts, limits: Limits): number => roomForTurns(limits, [tokensOf(partsOf(parts))])
-
-function partsOf(parts: Parts): Fragment[] {
-  const all = partsBefore(parts)
-  all.push(parts.input)
-  return all
-}
-
-/** What comes before past turns. */
-function partsBefore({ instructions, pinned, summary }: Parts): Fragment[] {
-  const before: Fragment[] = instructions === undefined ? [] : [instructions]
-  before.push(...pinned)
-  if (summary !== undefined) before.push(summary)
-  return before
 }

@@ -66,15 +66,15 @@ export class Marks {
     return n === 0 ? -1 : (this.#numbers[n * fields - 1] ?? 0)
   }
 
-  /** What the messages `from <= n < to` take, beside so much. */
-  sum({ tokens, counted }: Size, from: number, to: number): Size {
-    let sum = tokens
-    let all = counted
+  /** What the messages `from <= n < to` take. */
+  sum(from: number, to: number): Size {
+    let tokens = 0
+    let counted = true
     for (let n = from; n < to; n++) {
-      sum += this.#numbers[n * fields + 2] ?? 0
-      all &&= this.#isCounted(n)
+      tokens += this.#numbers[n * fields + 2] ?? 0
+      counted &&= this.#isCounted(n)
     }
-    return { tokens: sum, counted: all }
+    return { tokens, counted }
   }
 
   /** The same messages by turns, oldest first. */

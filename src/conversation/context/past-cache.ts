@@ -1,15 +1,16 @@
 import type { ConversationState } from '../client.ts'
+import type { Fragment, PastRun } from '../conversation.ts'
 import type { Pace } from '../pacer.ts'
 import type { Cleared, PastStore } from '../store.ts'
-import { noRun, runOf } from './past-run.ts'
+import { noRun } from './past-run.ts'
 import {
-  bytesOf,
   extended,
-  grown,
   itemsOf,
   newest,
   nothing,
   type Past,
+  runFrom,
+  sizeBetween,
   sizeOf,
   turnsOf,
 } from './remembered-past.ts'
@@ -19,12 +20,20 @@ const most = 40 * 1024 * 1024
 /** So many turns are read when their sizes are asked for: they are sent next. */
 const short = 64
 
+/** What is in memory of pasts. It never waits. */
+export interface Memory {
+  /** All turns from one on; undefined where some would have to be read, or others would have to wait for too long. */
+  remembered(state: ConversationState, fromSeq: number): PastRun | undefined
+  /** A turn has entered the history that was in this state, which is remembered with it from here on. */
+  entered(state: ConversationState, input: Fragment, answer: Fragment): void
+}
+
 /**
- * A store that remembers the pasts that were sent last. What was read once of an epoch stays true, so a later turn
- * reads no more than what has come since; whoever asks says by the state of the conversation up to where. Those who read
- * turn by turn are paced.
+ * A store that remembers the pasts that were sent last. What was read once of an epoch stays true, and what is answered here is
+ * remembered as it comes, so a later turn reads no more than what came elsewhere; whoever asks says by the state of the conversation
+ * up to where. Those who read turn by turn are paced.
  */
-export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
+export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S & Memory {
   const pasts = new Map<string, Past>()
   let total = 0
 
@@ -91,7 +100,7 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       let past = known(state)
       if (past === undefined && to === state.nextSeq && to - from <= short) past = await read(state, from)
       if (past === undefined || from < past.from) return store.tokensBetween(state, from, to)
-      return grown(noRun, await upToDate(state, past), from, to).tokens
+      return sizeBetween(await upToDate(state, past), from, to).tokens
     },
     async itemsFrom(state, fromSeq, toSeq = state.nextSeq) {
       await pace()
@@ -107,19 +116,25 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S {
       await pace()
       const from = Math.max(state.firstSeq, fromSeq)
       const kept = known(state)
-      const past =
-        kept === undefined || from < kept.from ? await read(state, from) : await upToDate(state, kept)
-      const last = past.sent?.from === from ? past.sent : { next: from, size: noRun }
-      const size = grown(last.size, past, last.next, past.next)
-      if (pasts.get(state.conversation) === past)
-        pasts.set(state.conversation, { ...past, sent: { from, next: past.next, size } })
-      const items = () => itemsOf(past, from, state.nextSeq)
-      const json = past.isMended ? runOf(items()).json : bytesOf(past, from)
-      return { json, ...size, items }
+      const isShort = kept === undefined || from < kept.from
+      return runFrom(await (isShort ? read(state, from) : upToDate(state, kept)), from)
+    },
+    remembered(state, fromSeq) {
+      if (fromSeq >= state.nextSeq) return noRun
+      const past = known(state)
+      if (past === undefined || fromSeq < past.from || past.next < state.nextSeq) return undefined
+      return pace.atOnce() ? runFrom(past, fromSeq) : undefined
+    },
+    entered(state, input, answer) {
+      const { conversation, epoch, firstSeq, nextSeq: seq } = state
+      const isFirst = firstSeq === seq
+      const past = known(state) ?? (isFirst ? { ...nothing, epoch, from: seq, next: seq } : undefined)
+      if (past?.next !== seq) return
+      const items = [input, answer].map((item, position) => ({ ...item, seq, position }))
+      remember(conversation, extended(past, items, seq + 1))
     },
     async keepCounts(state, counts) {
       const past = known(state)
-      if (past?.sent !== undefined) pasts.set(state.conversation, { ...past, sent: undefined })
       for (const { seq, position, tokens } of counts) past?.marks.keep(seq, position, tokens)
       await store.keepCounts(state, counts)
     },

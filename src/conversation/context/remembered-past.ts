@@ -1,6 +1,6 @@
-import type { PastItem, PastTurn, Size } from '../conversation.ts'
+import type { PastItem, PastRun, PastTurn, Size } from '../conversation.ts'
 import { Marks } from './marks.ts'
-import { mended } from './past-run.ts'
+import { mended, runOf } from './past-run.ts'
 
 /** What a conversation takes beside its text and its marks, in bytes. */
 const perPast = 768
@@ -20,8 +20,6 @@ export interface Past {
   readonly buffer: Buffer
   /** Whether one of them is not sent as it is stored. */
   readonly isMended: boolean
-  /** How large the run was that was sent last: the next one is that, and what has come since. */
-  readonly sent: { readonly from: number; readonly next: number; readonly size: Size } | undefined
 }
 
 /** What is remembered of it takes so many bytes. */
@@ -31,13 +29,19 @@ export const sizeOf = ({ buffer, marks }: Past): number => buffer.length + marks
 export const turnsOf = ({ marks }: Past, from: number, to: number): PastTurn[] =>
   marks.turns(marks.first(from), marks.first(to))
 
-/** What the turns `from <= seq < to` take, beside so much. */
-export const grown = (size: Size, { marks }: Past, from: number, to: number): Size =>
-  marks.sum(size, marks.first(from), marks.first(to))
+/** What the turns `from <= seq < to` take. */
+export const sizeBetween = ({ marks }: Past, from: number, to: number): Size =>
+  marks.sum(marks.first(from), marks.first(to))
 
-/** The messages from a turn on, as they go upstream. */
-export const bytesOf = ({ buffer, marks }: Past, from: number): Buffer =>
-  buffer.subarray(marks.endBefore(marks.first(from)) + 1, Math.max(0, marks.end))
+/** Its messages from a turn on. */
+export function runFrom(past: Past, from: number): PastRun {
+  const items = () => itemsOf(past, from, past.next)
+  if (past.isMended) return runOf(items())
+  const { buffer, marks } = past
+  const json = buffer.subarray(marks.endBefore(marks.first(from)) + 1, Math.max(0, marks.end))
+  const { tokens, counted } = sizeBetween(past, from, past.next)
+  return { json, tokens, counted, items }
+}
 
 export function itemsOf({ buffer, marks }: Past, from: number, to: number): PastItem[] {
   const items: PastItem[] = []
@@ -77,6 +81,4 @@ export function newest(past: Past, size: number): Past {
   return extended({ ...nothing, epoch: past.epoch, from, next: from }, itemsOf(past, from, next), next)
 }
 
-export const nothing = {
-  ...{ marks: Marks.none, buffer: Buffer.alloc(0), isMended: false, sent: undefined },
-} as const
+export const nothing = { marks: Marks.none, buffer: Buffer.alloc(0), isMended: false } as const

@@ -6,22 +6,19 @@ import type { Models } from '../models.ts'
 import type { Observer } from '../observer.ts'
 import type { Log } from '../ports.ts'
 import type { Settings } from '../settings.ts'
+import type { PastStore } from '../store.ts'
 import type { Calibration } from './calibration.ts'
-import {
-  type Context,
-  type ContextDeps,
-  type ContextRequest,
-  chooseContext,
-  roomForPast,
-  sizeOf,
-} from './choose-context.ts'
+import { type ContextDeps, chooseContext, contextInMemory, roomForPast } from './choose-context.ts'
 import type { CompactionPlan, Compactor } from './compactor.ts'
+import { type Context, type ContextRequest, sizeOf } from './context.ts'
 import { type Limits, roomForTurns } from './context-window.ts'
+import type { Memory } from './past-cache.ts'
 import { oldestThatFitsCounted } from './past-window.ts'
 import { uncounted } from './sizes.ts'
 import { tolerance } from './summarise.ts'
 
 export interface TurnContextDeps extends ContextDeps {
+  readonly past: PastStore & Memory
   readonly models: Models
   readonly compactor: Compactor
   readonly calibration: Calibration
@@ -78,7 +75,7 @@ export async function contextFor(
   signal: AbortSignal,
 ): Promise<Context> {
   const request = requestOf(deps, asked, target, cap)
-  const context = await chooseContext(deps, state, request)
+  const context = contextInMemory(deps.past, state, request) ?? (await chooseContext(deps, state, request))
   if (context.leftOut === 0 || cap !== undefined) return context
   const plan = await planWhenFull(deps, state, asked, target)
   if (plan === undefined) return context
@@ -89,17 +86,19 @@ export async function contextFor(
   return chooseContext(deps, { ...state, compactedTo: outcome.to }, request)
 }
 
-/** After a turn: summarises in the background when the conversation, with the new answer, fills its window too far. */
+/** After a turn: whether the conversation, with the new answer, may fill its window too far, by its bytes. */
+export function mayBeFull({ settings }: Asked, context: Context, answer: Fragment): boolean {
+  const usable = roomForTurns(context.limits, []) * (settings.compact_at ?? compactAt)
+  return sizeOf(context).tokens + answer.tokens > usable
+}
+
+/** Summarises it in the background if it does. */
 export async function compactWhenFull(
   deps: TurnContextDeps,
   state: ConversationState,
   asked: Asked,
   target: Target,
-  context: Context,
-  answer: Fragment,
 ): Promise<void> {
-  const usable = roomForTurns(context.limits, []) * (asked.settings.compact_at ?? compactAt)
-  if (sizeOf(context).tokens + answer.tokens <= usable) return // as it is by its bytes alone
   const plan = await planWhenFull(deps, state, asked, target)
   if (plan !== undefined) await deps.compactor.compact(state, plan)
 }

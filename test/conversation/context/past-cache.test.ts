@@ -1,12 +1,8 @@
 import { expect, it, onTestFinished } from 'vitest'
-import {
-  chooseContext,
-  fragmentsOf,
-  messagesOf,
-  sizeOf,
-} from '../../../src/conversation/context/choose-context.ts'
+import { chooseContext } from '../../../src/conversation/context/choose-context.ts'
+import { fragmentsOf, messagesOf, sizeOf } from '../../../src/conversation/context/context.ts'
 import { rememberingPasts } from '../../../src/conversation/context/past-cache.ts'
-import { mended } from '../../../src/conversation/context/past-run.ts'
+import { mended, noRun } from '../../../src/conversation/context/past-run.ts'
 import { tokensOf, uncounted } from '../../../src/conversation/context/sizes.ts'
 import type { ConversationKey } from '../../../src/conversation/conversation.ts'
 import { pacer } from '../../../src/conversation/pacer.ts'
@@ -130,14 +126,84 @@ it('builds a context of 2,000 messages in 4 ms when it is cold, and in 0.5 ms wh
   expect(hot).toBeLessThanOrEqual(0.5)
 }, 60_000)
 
-it('misses nothing when a past grows beyond what is remembered, and keeps its newest turns', async () => {
-  const store = await open()
-  let reads = 0
-  const itemsFrom = (...args: Parameters<Store['itemsFrom']>) => {
-    reads++
+/** A store that counts how often messages are read. */
+function counted(store: Store) {
+  const counts = { reads: 0 }
+  const itemsFrom: Store['itemsFrom'] = (...args) => {
+    counts.reads++
     return store.itemsFrom(...args)
   }
-  const past = rememberingPasts({ ...store, itemsFrom }, pace)
+  return { counts, store: { ...store, itemsFrom } }
+}
+
+it('remembers what is answered here, and reads only what came elsewhere', async () => {
+  const inner = await open()
+  const { counts, store } = counted(inner)
+  const past = rememberingPasts(store, pace)
+  const key = someone()
+  const sayHere = async (n: number) => {
+    const input = uncounted('user', `question ${n}`)
+    const claim = await begin(store, { ...turn(key, ''), input })
+    const { json, tokens } = uncounted('assistant', n % 3 === 0 ? '' : `대답 ${n}`)
+    const { content: text } = JSON.parse(json) as { content: string }
+    await commit(store, claim, { ...answer(text), tokens, counted: false })
+    past.entered(claim, input, { json, tokens, counted: false })
+    return claim
+  }
+  const expectAll = async () => {
+    const state = await stateOf(store, key)
+    const { items, ...run } = past.remembered(state, state.firstSeq) ?? noRun
+    const { items: kept, ...whole } = await inner.run(state, state.firstSeq)
+    expect({ ...run, json: String(run.json) }).toEqual({ ...whole, json: String(whole.json) })
+    expect(items()).toEqual(kept())
+  }
+  for (let n = 0; n < 20; n++) {
+    await sayHere(n)
+    await expectAll()
+  }
+  expect(counts.reads).toBe(0)
+
+  await talk(inner, key, 20) // at another instance
+  const state = await stateOf(store, key)
+  expect(past.remembered(state, 0)).toBeUndefined()
+  const claim = await sayHere(21) // what is missing before it is not passed over
+  expect(past.remembered({ ...claim, nextSeq: claim.nextSeq + 1 }, 0)).toBeUndefined()
+  await contextOf(store, past, key)
+  expect(counts.reads).toBe(1)
+  await expectAll()
+
+  await inner.clear(key, 5) // at another instance
+  const cleared = await stateOf(store, key)
+  past.entered(claim, uncounted('user', 'late'), uncounted('assistant', 'late'))
+  await sayHere(22)
+  await expectAll()
+  expect(
+    past.remembered({ ...cleared, nextSeq: cleared.nextSeq + 1 }, cleared.firstSeq)?.items(),
+  ).toHaveLength(2)
+})
+
+it('answers nothing from memory while others have waited for too long', async () => {
+  const store = await open()
+  let now = 0
+  const past = rememberingPasts(
+    store,
+    pacer(() => now),
+  )
+  const key = someone()
+  await talk(store, key, 1)
+  const state = await stateOf(store, key)
+  await past.run(state, 0)
+  expect(past.remembered(state, 0)?.items()).toHaveLength(2)
+  now = 60_000
+  expect(past.remembered(state, 0)).toBeUndefined()
+  await new Promise(setImmediate)
+  expect(past.remembered(state, 0)?.items()).toHaveLength(2)
+})
+
+it('misses nothing when a past grows beyond what is remembered, and keeps its newest turns', async () => {
+  const store = await open()
+  const { counts, store: read } = counted(store)
+  const past = rememberingPasts(read, pace)
   const key = someone()
   const long = 'a'.repeat(125_000)
   const say = async (text: string) => {
@@ -154,10 +220,10 @@ it('misses nothing when a past grows beyond what is remembered, and keeps its ne
       await store.tokensBetween(state, 0, state.nextSeq),
     )
   }
-  reads = 0
+  counts.reads = 0
   const state = await stateOf(store, key)
   expect(await past.itemsFrom(state, state.nextSeq - 20)).toEqual(
     await store.itemsFrom(state, state.nextSeq - 20),
   )
-  expect(reads).toBe(0)
+  expect(counts.reads).toBe(0)
 }, 30_000)
