@@ -24,7 +24,7 @@ const short = 64
 export interface Memory {
   /** All turns from one on; undefined where some would have to be read, or others would have to wait for too long. */
   remembered(state: ConversationState, fromSeq: number): PastRun | undefined
-  /** A turn has entered the history that was in this state, which is remembered with it from here on. */
+  /** A turn has entered the history that was in this state: where that is remembered, the turn is from here on. */
   entered(state: ConversationState, input: Fragment, answer: Fragment): void
 }
 
@@ -126,9 +126,8 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S &
       return pace.atOnce() ? runFrom(past, fromSeq) : undefined
     },
     entered(state, input, answer) {
-      const { conversation, epoch, firstSeq, nextSeq: seq } = state
-      const isFirst = firstSeq === seq
-      const past = known(state) ?? (isFirst ? { ...nothing, epoch, from: seq, next: seq } : undefined)
+      const { conversation, nextSeq: seq } = state
+      const past = known(state)
       if (past?.next !== seq) return
       const items = [input, answer].map((item, position) => ({ ...item, seq, position }))
       remember(conversation, extended(past, items, seq + 1))
