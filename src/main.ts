@@ -70,7 +70,7 @@ async function run(config: Config): Promise<void> {
   const redis =
     config.redisUrl === undefined ? undefined : resources.use(await openRedis(config.redisUrl, log))
   const feed = redis ?? silent
-  const store = rememberingPasts(storage.store, pace)
+  const store = rememberingPasts(storage.store, pace, storage.servers)
   const demo = config.upstreams.length === 0
   const startDemo = async () => {
     const { baseUrl } = resources.use(await startDemoModel())

@@ -15,6 +15,8 @@ export interface Storage extends AsyncDisposable {
   readonly place: string
   /** Whether other instances may use it too. */
   readonly shared: boolean
+  /** How many servers were met behind the address of the database. */
+  readonly servers: () => number
 }
 
 interface StorageOptions {
@@ -44,7 +46,7 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
     await database.close()
     throw new OpenError(`a copy into ${place} was not finished. Run it again: it goes on where it was`)
   }
-  const basics = { place, shared: database.shared }
+  const basics = { place, shared: database.shared, servers: () => database.servers ?? 1 }
   const store = sqlStore(database)
   if (!(database instanceof SqliteDatabase))
     return { store, ...basics, [Symbol.asyncDispose]: () => database.close() }

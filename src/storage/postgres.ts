@@ -12,12 +12,11 @@ import { codeOf } from '../conversation/errors.ts'
 import { type Database, type Query, type Told, timed, type Work } from './database.ts'
 import * as dialects from './dialects.ts'
 import { afterRaces, isLostRace, storageError } from './postgres-errors.ts'
+import { limits, session } from './postgres-session.ts'
 import { InDoubt, transact } from './postgres-transaction.ts'
 
 /** Connections at the most. A transaction holds one for some round trips, and nothing holds one while a model is asked. */
 const connections = 10
-/** Milliseconds: to connect, or wait for a free connection; for a statement, by the database's clock and then by ours. */
-const limits = { connect: 5_000, statement: 15_000, answer: 20_000, idle: 60_000 } as const
 /** How long it is asked what became of a COMMIT, and how often. Milliseconds. */
 const doubt = { longest: 10_000, pause: 200 } as const
 /** How often work is begun when others come first. */
@@ -40,6 +39,8 @@ const begin = {
 export class PostgresDatabase implements Database {
   readonly dialect = dialects.postgres
   readonly shared = true
+  /** When the servers were started that connections were made to, which tells one from the other. */
+  readonly #servers = new Set<string>()
   readonly #config: ClientConfig
   readonly #pool: Pool
   readonly #told: Told
@@ -64,11 +65,18 @@ export class PostgresDatabase implements Database {
       max: connections,
       idleTimeoutMillis: limits.idle,
       query_timeout: limits.answer,
-      onConnect: (client) => client.query(session(durability)),
+      onConnect: async (client) => {
+        const { rows } = await client.query<{ server: string }>(session(durability))
+        this.#servers.add(rows[0]?.server ?? '')
+      },
     }
     this.#pool = new Pool(options)
     // Whoever uses a connection learns of its end from their query; unheard, these would end the process.
     this.#pool.on('error', () => {}).on('connect', (client) => void client.on('error', () => {}))
+  }
+
+  get servers(): number {
+    return this.#servers.size
   }
 
   /** @throws Error when this Postgres cannot keep what is to be kept */
@@ -187,13 +195,3 @@ async function answered<T>(answer: Promise<T>): Promise<T> {
     throw storageError(error)
   }
 }
-
-/** What holds on every connection from its beginning. */
-const session = (durability: 'full' | 'normal'): string => `SELECT
-  set_config('statement_timeout', '${limits.statement}', false),
-  set_config('idle_in_transaction_session_timeout', '${limits.answer}', false),
-  set_config('synchronous_commit', ${
-    durability === 'normal'
-      ? "'off'"
-      : "CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END"
-  }, false)`

@@ -222,6 +222,15 @@ describe('a connection to Postgres', () => {
     const error = Object.assign(new DatabaseError('', 0, 'error'), { code })
     expect(storageError(error)).toMatchObject({ code: ours })
   })
+
+  it('that was started anew counts as another server, for it may be one', async () => {
+    const storage = await open(await postgres.newDatabase())
+    await Promise.all(Array.from({ length: 20 }, () => storage.store.settings(someone())))
+    expect(storage.servers()).toBe(1)
+    await postgres.stop()
+    await postgres.start()
+    await expect.poll(() => storage.store.ping().then(storage.servers, () => 'not there yet')).toBe(2)
+  })
 })
 
 function never(): never {

@@ -23,7 +23,7 @@ export function domainOver({ store: kept, upstreams, catalog = oneUpstream, coun
   const log = { info() {}, warn() {}, error() {} }
   const observer = measured()
   const [now, clock] = [Date.now, () => performance.now()]
-  const store = rememberingPasts(kept, pacer(clock))
+  const store = rememberingPasts(kept, pacer(clock), () => 1)
   const models = new Models({ upstreams, catalog, defaultModel: 'm', clock, log })
   const basics = {
     ...{ store, past: store, ledger: store, upstreams, models, now, clock, log, observer },

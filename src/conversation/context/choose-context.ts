@@ -39,10 +39,9 @@ export function contextInMemory(
   const { firstSeq: from } = state
   const { limits, cap = Number.POSITIVE_INFINITY } = request
   if (state.pins > 0 || state.compactedTo > from) return undefined
-  const past = memory.remembered(state, from)
   const parts = uncountedParts(request)
-  if (past === undefined || past.tokens > Math.min(cap, roomBeside(parts, limits))) return undefined
-  return { ...parts, past, from, leftOut: 0, limits }
+  const past = memory.remembered(state, from, Math.min(cap, roomBeside(parts, limits)))
+  return past && { ...parts, past, from, leftOut: 0, limits }
 }
 
 /**

@@ -22,8 +22,11 @@ const short = 64
 
 /** What is in memory of pasts. It never waits. */
 export interface Memory {
-  /** All turns from one on; undefined where some would have to be read, or others would have to wait for too long. */
-  remembered(state: ConversationState, fromSeq: number): PastRun | undefined
+  /**
+   * All turns from one on; undefined where some would have to be read, where they are more than `most` tokens, or where others would
+   * have to wait for too long.
+   */
+  remembered(state: ConversationState, fromSeq: number, most: number): PastRun | undefined
   /** A turn has entered the history that was in this state: where that is remembered, the turn is from here on. */
   entered(state: ConversationState, input: Fragment, answer: Fragment): void
 }
@@ -32,10 +35,18 @@ export interface Memory {
  * A store that remembers the pasts that were sent last. What was read once of an epoch stays true, and what is answered here is
  * remembered as it comes, so a later turn reads no more than what came elsewhere; whoever asks says by the state of the conversation
  * up to where. Those who read turn by turn are paced.
+ *
+ * `servers`: how many database servers were met so far. One that takes over may lack the last turns and get others in their place:
+ * from there on what was remembered before does not count.
  */
-export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S & Memory {
+export function rememberingPasts<S extends PastStore>(
+  store: S,
+  pace: Pace,
+  servers: () => number,
+): S & Memory {
   const pasts = new Map<string, Past>()
   let total = 0
+  let met = servers()
 
   const forget = (conversation: string) => {
     const past = pasts.get(conversation)
@@ -44,6 +55,11 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S &
   }
 
   const known = ({ conversation, epoch, nextSeq }: ConversationState): Past | undefined => {
+    if (servers() !== met) {
+      met = servers()
+      pasts.clear()
+      total = 0
+    }
     const past = pasts.get(conversation)
     if (past === undefined || (past.epoch === epoch && past.next <= nextSeq)) return past
     if (past.epoch < epoch) forget(conversation)
@@ -119,11 +135,12 @@ export function rememberingPasts<S extends PastStore>(store: S, pace: Pace): S &
       const isShort = kept === undefined || from < kept.from
       return runFrom(await (isShort ? read(state, from) : upToDate(state, kept)), from)
     },
-    remembered(state, fromSeq) {
-      if (fromSeq >= state.nextSeq) return noRun
+    remembered(state, fromSeq, most) {
+      if (fromSeq >= state.nextSeq) return most < 0 ? undefined : noRun
       const past = known(state)
       if (past === undefined || fromSeq < past.from || past.next < state.nextSeq) return undefined
-      return pace.atOnce() ? runFrom(past, fromSeq) : undefined
+      const fits = sizeBetween(past, fromSeq, past.next).tokens <= most
+      return fits && pace.atOnce() ? runFrom(past, fromSeq) : undefined
     },
     entered(state, input, answer) {
       const { conversation, nextSeq: seq } = state

@@ -12,6 +12,10 @@ import { answer, begin, commit, someone, turn } from '../../contract/samples.ts'
 import { temporaryDir } from '../../support/start-server.ts'
 
 const pace = pacer(() => performance.now())
+/** Of servers. */
+const one = () => 1
+/** Tokens. */
+const most = 1_000_000
 
 async function open(): Promise<Store> {
   const storage = await openStorage({ dir: temporaryDir(), durability: 'normal', now: 1 })
@@ -62,7 +66,7 @@ const contextOf = async (store: Store, past: Store, key: ConversationKey): Promi
 
 it('sends what the store would give, as the conversation grows, is cleared and grows again', async () => {
   const store = await open()
-  const past = rememberingPasts(store, pace)
+  const past = rememberingPasts(store, pace, one)
   const key = someone()
   for (let n = 0; n < 90; n++) {
     await talk(store, key, n)
@@ -76,7 +80,7 @@ it('sends what the store would give, as the conversation grows, is cleared and g
 
 it('does not go on with what another instance has cleared', async () => {
   const store = await open()
-  const past = rememberingPasts(store, pace)
+  const past = rememberingPasts(store, pace, one)
   const key = someone()
   for (let n = 0; n < 70; n++) await talk(store, key, n)
   await contextOf(store, past, key)
@@ -87,7 +91,7 @@ it('does not go on with what another instance has cleared', async () => {
 
 it('takes over a size that is counted later', async () => {
   const store = await open()
-  const past = rememberingPasts(store, pace)
+  const past = rememberingPasts(store, pace, one)
   const key = someone()
   for (let n = 0; n < 70; n++) await talk(store, key, n)
   await contextOf(store, past, key)
@@ -102,7 +106,7 @@ it('builds a context of 2,000 messages in 4 ms when it is cold, and in 0.5 ms wh
   const key = someone()
   for (let n = 0; n < 1_000; n++) await talk(store, key, n)
   const state = await stateOf(store, key)
-  const past = rememberingPasts(store, pace)
+  const past = rememberingPasts(store, pace, one)
   const build = async (from: Store) => {
     const begin = process.cpuUsage()
     const messages = messagesOf(await chooseContext({ past: from, countTokens: never }, state, request))
@@ -117,7 +121,7 @@ it('builds a context of 2,000 messages in 4 ms when it is cold, and in 0.5 ms wh
     return Math.min(...all)
   }
   await measured(20, () => store)
-  const cold = await measured(40, () => rememberingPasts(store, pace))
+  const cold = await measured(40, () => rememberingPasts(store, pace, one))
   const hot = await measured(100, () => past)
   process.stderr.write(
     `a context of 2,000 messages: ${cold.toFixed(2)} ms of CPU cold, ${hot.toFixed(2)} ms hot\n`,
@@ -139,7 +143,7 @@ function counted(store: Store) {
 it('remembers what is answered here, and reads only what came elsewhere', async () => {
   const inner = await open()
   const { counts, store } = counted(inner)
-  const past = rememberingPasts(store, pace)
+  const past = rememberingPasts(store, pace, one)
   const key = someone()
   const sayHere = async (n: number) => {
     const input = uncounted('user', `question ${n}`)
@@ -152,13 +156,13 @@ it('remembers what is answered here, and reads only what came elsewhere', async 
   }
   const expectAll = async () => {
     const state = await stateOf(inner, key)
-    const { items, ...run } = past.remembered(state, state.firstSeq) ?? noRun
+    const { items, ...run } = past.remembered(state, state.firstSeq, most) ?? noRun
     const { items: kept, ...whole } = await inner.run(state, state.firstSeq)
     expect({ ...run, json: String(run.json) }).toEqual({ ...whole, json: String(whole.json) })
     expect(items()).toEqual(kept())
   }
   const first = await sayHere(0) // who is asked once is not remembered
-  expect(past.remembered({ ...first, nextSeq: 1 }, 0)).toBeUndefined()
+  expect(past.remembered({ ...first, nextSeq: 1 }, 0, most)).toBeUndefined()
   await contextOf(store, past, key)
   for (let n = 1; n < 20; n++) {
     await sayHere(n)
@@ -168,9 +172,9 @@ it('remembers what is answered here, and reads only what came elsewhere', async 
 
   await talk(inner, key, 20) // at another instance
   const state = await stateOf(store, key)
-  expect(past.remembered(state, 0)).toBeUndefined()
+  expect(past.remembered(state, 0, most)).toBeUndefined()
   const claim = await sayHere(21) // what is missing before it is not passed over
-  expect(past.remembered({ ...claim, nextSeq: claim.nextSeq + 1 }, 0)).toBeUndefined()
+  expect(past.remembered({ ...claim, nextSeq: claim.nextSeq + 1 }, 0, most)).toBeUndefined()
   await contextOf(store, past, key)
   expect(counts.reads).toBe(2)
   await expectAll()
@@ -183,9 +187,50 @@ it('remembers what is answered here, and reads only what came elsewhere', async 
   )
   await sayHere(22)
   const begun = await stateOf(inner, key)
-  expect(past.remembered(begun, begun.firstSeq)).toBeUndefined()
+  expect(past.remembered(begun, begun.firstSeq, most)).toBeUndefined()
   expect(await contextOf(store, past, key)).toEqual(await contextOf(inner, inner, key))
   await expectAll()
+})
+
+it('forgets all where another server took over, which may have other turns in the place of the last ones', async () => {
+  const [lost, store] = [await open(), await open()]
+  let servers = 1
+  const key = someone()
+  let now = lost
+  const past = rememberingPasts(
+    { ...lost, itemsFrom: (...args) => now.itemsFrom(...args) },
+    pace,
+    () => servers,
+  )
+  const say = async (to: Store, text: string) => {
+    const input = uncounted('user', text)
+    const claim = await begin(to, { ...turn(key, ''), input })
+    await commit(to, claim, answer('a'))
+    return [claim, input, uncounted('assistant', 'a')] as const
+  }
+  await say(lost, 'first')
+  const id = (await stateOf(lost, key)).conversation
+  await past.run(await stateOf(lost, key), 0)
+  past.entered(...(await say(lost, 'what is lost')))
+
+  now = store
+  servers++
+  for (const text of ['first', 'what is there']) await say(store, text)
+  const state = { ...(await stateOf(store, key)), conversation: id }
+  expect(past.remembered(state, 0, most)).toBeUndefined()
+})
+
+it('answers nothing from memory that is more than there is room for', async () => {
+  const store = await open()
+  const past = rememberingPasts(store, pace, one)
+  const key = someone()
+  await talk(store, key, 1)
+  const state = await stateOf(store, key)
+  const { tokens } = await past.run(state, 0)
+  expect(past.remembered(state, 0, tokens)?.tokens).toBe(tokens)
+  expect(past.remembered(state, 0, tokens - 1)).toBeUndefined()
+  expect(past.remembered(state, state.nextSeq, 0)).toBe(noRun)
+  expect(past.remembered(state, state.nextSeq, -1)).toBeUndefined()
 })
 
 it('answers nothing from memory while others have waited for too long', async () => {
@@ -194,22 +239,23 @@ it('answers nothing from memory while others have waited for too long', async ()
   const past = rememberingPasts(
     store,
     pacer(() => now),
+    one,
   )
   const key = someone()
   await talk(store, key, 1)
   const state = await stateOf(store, key)
   await past.run(state, 0)
-  expect(past.remembered(state, 0)?.items()).toHaveLength(2)
+  expect(past.remembered(state, 0, most)?.items()).toHaveLength(2)
   now = 60_000
-  expect(past.remembered(state, 0)).toBeUndefined()
+  expect(past.remembered(state, 0, most)).toBeUndefined()
   await new Promise(setImmediate)
-  expect(past.remembered(state, 0)?.items()).toHaveLength(2)
+  expect(past.remembered(state, 0, most)?.items()).toHaveLength(2)
 })
 
 it('misses nothing when a past grows beyond what is remembered, and keeps its newest turns', async () => {
   const store = await open()
   const { counts, store: read } = counted(store)
-  const past = rememberingPasts(read, pace)
+  const past = rememberingPasts(read, pace, one)
   const key = someone()
   const long = 'a'.repeat(125_000)
   const say = async (text: string) => {

@@ -14,6 +14,8 @@ import { domainOver } from '../../support/domain.ts'
 import { temporaryDir } from '../../support/start-server.ts'
 
 const pace = pacer(() => performance.now())
+/** Of servers. */
+const one = () => 1
 
 /** What this thread has worked, in milliseconds: unlike the time of day it knows nothing of others on this machine. */
 const worked = () => {
@@ -86,7 +88,7 @@ it('lets others have their turn while 10,000 turns near their window are looked 
     for (const read of [false, true]) {
       const stalls: number[] = []
       for (let n = 0; n < 3; n++) {
-        const past = rememberingPasts({ ...store, keepCounts: async () => {} }, pace)
+        const past = rememberingPasts({ ...store, keepCounts: async () => {} }, pace, one)
         if (read) await past.itemsFrom(state, 0)
         stalls.push(await longestStall(() => work(past)))
       }
