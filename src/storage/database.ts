@@ -38,7 +38,7 @@ export interface Database {
   alter<T>(work: () => Work<T>): Promise<T>
   /** Resolves when all that was written so far is durable; undefined: it is, or work that is run waits for it by itself. */
   readonly keeping?: Promise<void> | undefined
-  /** How many servers were met behind its address: one that takes over may lack what was committed last. */
+  /** How many servers were met behind its address, one after the other: one that takes over may lack what was committed last. */
   readonly servers?: number
   /** Runs work that changes nothing, on one consistent state. */
   read<T>(work: () => Work<T>): Promise<T>

@@ -15,7 +15,7 @@ export interface Storage extends AsyncDisposable {
   readonly place: string
   /** Whether other instances may use it too. */
   readonly shared: boolean
-  /** How many servers were met behind the address of the database. */
+  /** How many servers were met behind the address of the database, one after the other. */
   readonly servers: () => number
 }
 

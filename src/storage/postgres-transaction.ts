@@ -2,6 +2,16 @@ import type { QueryResult } from 'pg'
 import { codeOf } from '../conversation/errors.ts'
 import type { Query, Work } from './database.ts'
 
+/** Whoever changes the schema holds this advisory lock: "daeh", in ASCII. */
+const schemaLock = 0x64616568
+
+/** How transactions begin. One round trip each: they are sent as one simple query. */
+export const begin = {
+  write: 'BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_current_xact_id()::text AS xid',
+  alter: `BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(${schemaLock})`,
+  read: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
+} as const
+
 /** Sends a query over one connection; it need not wait for the answers to those before it. */
 export type Send = (query: Query | string) => Promise<QueryResult>
 
@@ -20,13 +30,13 @@ export class InDoubt extends Error {
 }
 
 /**
- * Runs work between `begin`, whose last row may name the transaction (`xid`), and COMMIT. Only what the work reads is
+ * Runs work between `start`, whose last row may name the transaction (`xid`), and COMMIT. Only what the work reads is
  * waited for: with the last of its statements COMMIT is on its way too.
  *
- * @throws InDoubt, where `begin` names the transaction
+ * @throws InDoubt, where `start` names the transaction
  */
-export async function transact<T>(send: Send, begin: string, work: () => Work<T>): Promise<T> {
-  const begun = heard(send(begin))
+export async function transact<T>(send: Send, start: string, work: () => Work<T>): Promise<T> {
+  const begun = heard(send(start))
   const sent = [begun]
   let doubt: { xid: string; value: T } | undefined
   try {

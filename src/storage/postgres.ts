@@ -13,7 +13,7 @@ import { type Database, type Query, type Told, timed, type Work } from './databa
 import * as dialects from './dialects.ts'
 import { afterRaces, isLostRace, storageError } from './postgres-errors.ts'
 import { limits, session } from './postgres-session.ts'
-import { InDoubt, transact } from './postgres-transaction.ts'
+import { begin, InDoubt, transact } from './postgres-transaction.ts'
 
 /** Connections at the most. A transaction holds one for some round trips, and nothing holds one while a model is asked. */
 const connections = 10
@@ -21,16 +21,7 @@ const connections = 10
 const doubt = { longest: 10_000, pause: 200 } as const
 /** How often work is begun when others come first. */
 const attempts = 5
-/** Whoever changes the schema holds this advisory lock: "daeh", in ASCII. */
-const schemaLock = 0x64616568
 const int8 = 20
-
-/** One round trip each: they are sent as one simple query. */
-const begin = {
-  write: 'BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_current_xact_id()::text AS xid',
-  alter: `BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(${schemaLock})`,
-  read: 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
-} as const
 
 /**
  * Postgres, over a pool of connections. Statements are prepared once on each, and sent without waiting where nobody reads
@@ -39,8 +30,10 @@ const begin = {
 export class PostgresDatabase implements Database {
   readonly dialect = dialects.postgres
   readonly shared = true
-  /** When the servers were started that connections were made to, which tells one from the other. */
-  readonly #servers = new Set<string>()
+  /** How often a connection was made to another server than the one before, the first one too. */
+  #servers = 0
+  /** When the server of the newest connection was started, which tells it from others. */
+  #server: string | undefined
   readonly #config: ClientConfig
   readonly #pool: Pool
   readonly #told: Told
@@ -67,7 +60,9 @@ export class PostgresDatabase implements Database {
       query_timeout: limits.answer,
       onConnect: async (client) => {
         const { rows } = await client.query<{ server: string }>(session(durability))
-        this.#servers.add(rows[0]?.server ?? '')
+        const server = rows[0]?.server
+        if (server !== this.#server) this.#servers++
+        this.#server = server
       },
     }
     this.#pool = new Pool(options)
@@ -76,7 +71,7 @@ export class PostgresDatabase implements Database {
   }
 
   get servers(): number {
-    return this.#servers.size
+    return this.#servers
   }
 
   /** @throws Error when this Postgres cannot keep what is to be kept */

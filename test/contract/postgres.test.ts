@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { Client, DatabaseError } from 'pg'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { all } from '../../src/storage/database.ts'
@@ -9,6 +9,7 @@ import { PostgresDatabase } from '../../src/storage/postgres.ts'
 import { storageError } from '../../src/storage/postgres-errors.ts'
 import { startCommitProxy } from '../support/commit-proxy.ts'
 import { historyOf } from '../support/history-of.ts'
+import { localPostgres } from '../support/local-postgres.ts'
 import { postgresForTests } from '../support/start-postgres.ts'
 import { answer, begin, commit, contents, finish, someone, turn } from './samples.ts'
 import { storeContract } from './store-contract.ts'
@@ -223,15 +224,62 @@ describe('a connection to Postgres', () => {
     expect(storageError(error)).toMatchObject({ code: ours })
   })
 
+  it('to a server that took over, or back to one that was left, counts as another one', async () => {
+    const other = localPostgres(['fsync=off'])
+    onTestFinished(other.remove)
+    await other.create()
+    const own = new URL(await postgres.newDatabase())
+    await ask(other.url('postgres'), `ALTER ROLE ${own.username} PASSWORD '${own.password}'`)
+    const link = await startSwitch(Number(own.port))
+    const storage = await open(Object.assign(new URL(own), { port: `${link.port}` }).href)
+    const met = () => storage.store.ping().then(storage.servers, () => 'nobody answers')
+    await Promise.all(Array.from({ length: 20 }, () => storage.store.ping()))
+    expect(storage.servers()).toBe(1)
+
+    await ask(
+      Object.assign(new URL(other.url('postgres')), { password: own.password }).href,
+      `CREATE DATABASE ${own.pathname.slice(1)}`,
+    )
+    link.to(Number(new URL(other.url('')).port))
+    await expect.poll(met).toBe(2)
+    link.to(Number(own.port))
+    await expect.poll(met).toBe(3)
+  })
+
   it('that was started anew counts as another server, for it may be one', async () => {
     const storage = await open(await postgres.newDatabase())
-    await Promise.all(Array.from({ length: 20 }, () => storage.store.settings(someone())))
-    expect(storage.servers()).toBe(1)
+    await storage.store.ping()
     await postgres.stop()
     await postgres.start()
-    await expect.poll(() => storage.store.ping().then(storage.servers, () => 'not there yet')).toBe(2)
+    await expect.poll(() => storage.store.ping().then(storage.servers, () => 'nobody answers')).toBe(2)
   })
 })
+
+/** A TCP proxy to one port after the other; what was connected before is cut. */
+async function startSwitch(first: number) {
+  const sockets = new Set<Socket>()
+  let target = first
+  const server = createServer((caller) => {
+    const database = connect(target, '127.0.0.1')
+    for (const socket of [caller, database]) sockets.add(socket.on('error', () => {}))
+    caller.pipe(database).pipe(caller)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const cut = () => {
+    for (const socket of sockets) socket.destroy()
+    sockets.clear()
+  }
+  onTestFinished(() => {
+    cut()
+    server.close()
+  })
+  const to = (port: number) => {
+    target = port
+    cut()
+  }
+  return { port: (server.address() as AddressInfo).port, to }
+}
 
 function never(): never {
   throw new Error('this cannot be')
