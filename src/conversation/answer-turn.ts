@@ -66,7 +66,7 @@ export async function answer(
   const targets = preferring(chain, claim.servedBy)
   const hear: Hear = (piece) => live.hear(piece)
   const finish = await firstThatAnswers(targets, chain[0], attempt, hear, deps, signal)
-  if (finish.incomplete !== 'max_output_bytes') live.finish()
+  live.finish()
   if (last === undefined) throw new Error('a turn was answered by nobody')
   learn(deps, last.target, last.context, finish)
   return { ...last, finish, servedBy: chain.length > 1 ? servedMark(chain, last.target) : undefined }

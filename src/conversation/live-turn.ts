@@ -99,9 +99,9 @@ export class LiveTurn implements Followable {
     return this.#bytes <= maxAnswerBytes
   }
 
-  /** The answer is whole: what was held back for want of its other half is let go. */
+  /** No more comes: what was held back for want of its other half is let go, unless the answer was cut. */
   finish(): void {
-    this.#keep(this.#cleaner.end())
+    if (this.#bytes <= maxAnswerBytes) this.#keep(this.#cleaner.end())
   }
 
   /** It ran elsewhere, and this is all that came of it. */

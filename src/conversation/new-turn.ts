@@ -1,6 +1,6 @@
 import type { Caller } from './access/caller.ts'
 import { checkSettings } from './ask.ts'
-import { checkFits, surelyFits } from './context/choose-context.ts'
+import { checkFits } from './context/choose-context.ts'
 import { uncounted } from './context/sizes.ts'
 import { requestOf, type TurnContextDeps } from './context/turn-context.ts'
 import type { ConversationKey } from './conversation.ts'
@@ -50,8 +50,7 @@ export async function newTurn(deps: NewTurnDeps, id: string, ask: Ask): Promise<
   const turn = turnOf(id, ask, held, deps.instance(), at)
   const [target] = deps.models.targets(held.model, held.settings.fallback)
   checkSettings(generationOf(held.asked) ?? {}, target)
-  const request = requestOf(deps, turn, target)
-  if (!surelyFits(request)) await checkFits(request, deps.countTokens)
+  await checkFits(requestOf(deps, turn, target), deps.countTokens)
   return turn
 }
 

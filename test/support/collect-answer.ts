@@ -8,16 +8,21 @@ const observer = measured()
 
 type Asking = (hear: Hear) => Promise<Finish>
 
-/** The whole of an answer, put together as a turn does it. */
-export async function collectAnswer(ask: Asking) {
+/** A turn of which nothing has come. */
+export function quietTurn(): LiveTurn {
   const key = { tenant: 'default', client: 'a' }
   const input = { json: '', tokens: 0, counted: true }
-  const live = new LiveTurn(
+  return new LiveTurn(
     recordOf({ id: 'resp_1', owner: 'here', key, input, model: 'm', settings: {}, at: 0 }),
     observer.turn('resp_1', undefined),
   )
+}
+
+/** The whole of an answer, put together as a turn does it. */
+export async function collectAnswer(ask: Asking) {
+  const live = quietTurn()
   const finish = await ask((piece) => live.hear(piece))
-  if (finish.incomplete !== 'max_output_bytes') live.finish()
+  live.finish()
   return { ...live.output, ...finish }
 }
 

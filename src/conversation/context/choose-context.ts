@@ -21,11 +21,7 @@ export interface ContextDeps {
   readonly countTokens: CountTokens
 }
 
-/** Whether instructions and input alone are no more than the model takes, by their bytes: then nothing need be counted. */
-export const surelyFits = (request: ContextRequest): boolean =>
-  roomBeside(uncountedParts(request), request.limits) >= 0
-
-/** @throws DaehwaError `context_length_exceeded` when they are too much for it */
+/** @throws DaehwaError `context_length_exceeded` when instructions and input alone are too much for the model */
 export async function checkFits(request: ContextRequest, countTokens: CountTokens): Promise<void> {
   await fixedParts(request, countTokens)
 }
