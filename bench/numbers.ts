@@ -7,7 +7,8 @@ export function median(numbers: readonly number[]): number {
 
 /** For people: a thousand as 1,000, and no more digits than mean something. */
 export function shown(number: number): string {
-  const digits = number >= 100 ? 0 : number >= 10 ? 1 : number === 0 || number >= 1 ? 2 : 3
+  const size = Math.abs(number)
+  const digits = size >= 100 ? 0 : size >= 10 ? 1 : size === 0 || size >= 1 ? 2 : 3
   return number.toLocaleString('en-US', { maximumFractionDigits: digits })
 }
 
