@@ -2,13 +2,14 @@ import { setImmediate as nextTick } from 'node:timers/promises'
 import type { Monotonic } from './ports.ts'
 
 export interface Pace {
-  /** Resolves when one may go on: at once as long as others have not waited for too long, or else after them. */
+  /**
+   * Resolves when one may go on: soon, as long as others have not waited for too long, or else after them. What is done
+   * at once when it resolves is done before the next in line goes on.
+   */
   (): Promise<void>
   /** Whether one may go on at once, and does. */
   readonly atOnce: () => boolean
 }
-
-const now = Promise.resolve()
 
 /** For how long work goes on before others get their turn. Milliseconds. */
 const longest = 8
@@ -20,7 +21,6 @@ const longest = 8
  */
 export function pacer(clock: Monotonic): Pace {
   let began: number | undefined
-  let waiting = 0
   let line = Promise.resolve()
 
   const isOverdue = () => began !== undefined && clock() - began >= longest
@@ -36,20 +36,17 @@ export function pacer(clock: Monotonic): Pace {
   const next = async () => {
     if (isOverdue()) await nextTick()
     begin()
-    waiting--
-  }
-
-  const atOnce = () => {
-    if (waiting > 0 || isOverdue()) return false
-    begin()
-    return true
   }
 
   const pace = () => {
-    if (atOnce()) return now
-    waiting++
     line = line.then(next)
     return line
+  }
+
+  const atOnce = () => {
+    if (isOverdue()) return false
+    begin()
+    return true
   }
   return Object.assign(pace, { atOnce })
 }
