@@ -27,7 +27,7 @@ export class Keys {
   readonly #store: KeyStore
   readonly #now: Now
   readonly #clock: Monotonic
-  /** By secret, the oldest first; also those that are not there. To digest it for each request is most of what finding a key took. */
+  /** By digest; also those that are not there. */
   readonly #looks = new Map<string, { readonly at: number; readonly key: Promise<ApiKey | undefined> }>()
 
   constructor({ store, now, clock }: { store: KeyStore; now: Now; clock: Monotonic }) {
@@ -75,7 +75,7 @@ export class Keys {
   /** The key of a secret, if it may be used now. */
   async find(secret: string): Promise<ApiKey | undefined> {
     if (!shape.test(secret)) return undefined
-    const key = await this.#look(secret)
+    const key = await this.#look(digestOf(secret))
     return key !== undefined && this.#isUsable(key) ? key : undefined
   }
 
@@ -102,28 +102,25 @@ export class Keys {
     return revokedAt === undefined && (expiresAt === undefined || expiresAt > this.#now())
   }
 
-  #look(secret: string): Promise<ApiKey | undefined> {
-    const known = this.#looks.get(secret)
+  #look(digest: string): Promise<ApiKey | undefined> {
+    const known = this.#looks.get(digest)
     const at = this.#clock()
     if (known !== undefined && at - known.at < remembered.ms) return known.key
-    const key = this.#store.keyByDigest(digestOf(secret))
-    this.#looks.delete(secret)
-    this.#looks.set(secret, { at, key })
-    key.catch(() => this.#looks.delete(secret))
-    for (const [oldest, look] of this.#looks) {
-      if (this.#looks.size <= remembered.keys && at - look.at < remembered.ms) break
+    const key = this.#store.keyByDigest(digest)
+    this.#looks.delete(digest)
+    this.#looks.set(digest, { at, key })
+    key.catch(() => this.#looks.delete(digest))
+    for (const oldest of this.#looks.keys()) {
+      if (this.#looks.size <= remembered.keys) break
       this.#looks.delete(oldest)
     }
     return key
   }
 }
 
-/** Whether a secret is the expected one; how long that takes tells nothing of where they differ, once they are as long. */
-export function isSameSecret(secret: string, expected: string): boolean {
-  const given = Buffer.from(secret)
-  const right = Buffer.from(expected)
-  return given.length === right.length && timingSafeEqual(given, right)
-}
+/** Whether a secret is the expected one; how long that takes tells nothing of where they differ. */
+export const isSameSecret = (secret: string, expected: string): boolean =>
+  timingSafeEqual(hash('sha256', secret, 'buffer'), hash('sha256', expected, 'buffer'))
 
 /** Whether a text could be one of these keys. */
 export const isKeyShaped = (text: string): boolean => text.startsWith(prefix)
