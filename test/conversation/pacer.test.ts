@@ -1,12 +1,13 @@
 import { expect, it } from 'vitest'
 import { type Pace, pacer } from '../../src/conversation/pacer.ts'
+import { longestStall } from '../support/each-turn.ts'
 
 /** What each of many steps takes, in milliseconds. */
 const step = 3
 /** For how long nobody else may wait: eight milliseconds, and the step in which they are over. */
 const bearable = 9
 
-/** Steps of work by a clock that only they move: how many were done, and how much of it at the longest in one turn of the event loop. */
+/** Steps of work by a clock that only they move, and how many milliseconds of it are done. */
 function steps() {
   let [now, done] = [0, 0]
   const pace = pacer(() => now)
@@ -14,20 +15,7 @@ function steps() {
     now += step
     done += step
   }
-  const longestOf = async (all: Promise<unknown>) => {
-    let [longest, last, working] = [0, done, true]
-    const look = () => {
-      longest = Math.max(longest, done - last)
-      last = done
-      if (working) setImmediate(look)
-    }
-    setImmediate(look)
-    await all
-    working = false
-    look()
-    return longest
-  }
-  return { pace, work, longestOf, done: () => done }
+  return { pace, work, done: () => done }
 }
 
 const ways: Record<string, (pace: Pace, work: () => void) => Promise<unknown>> = {
@@ -47,8 +35,8 @@ const ways: Record<string, (pace: Pace, work: () => void) => Promise<unknown>> =
 }
 
 it.each(Object.entries(ways))('others have their turn between a hundred steps: %s', async (_, run) => {
-  const { pace, work, longestOf, done } = steps()
-  expect(await longestOf(run(pace, work))).toBeLessThanOrEqual(bearable)
+  const { pace, work, done } = steps()
+  expect(await longestStall(() => run(pace, work), done)).toBeLessThanOrEqual(bearable)
   expect(done()).toBe(100 * step)
 })
 

@@ -1,4 +1,3 @@
-import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
 import { chooseContext } from '../../../src/conversation/context/choose-context.ts'
 import { rememberingPasts } from '../../../src/conversation/context/past-cache.ts'
@@ -11,6 +10,7 @@ import { tokenCounter } from '../../../src/upstream/count-tokens.ts'
 import { answer, begin, commit, someone, turn } from '../../contract/samples.ts'
 import { oneUpstream } from '../../support/catalog.ts'
 import { domainOver } from '../../support/domain.ts'
+import { eachTurn, longestStall } from '../../support/each-turn.ts'
 import { temporaryDir } from '../../support/start-server.ts'
 
 const pace = pacer(() => performance.now())
@@ -21,23 +21,6 @@ const one = () => 1
 const worked = () => {
   const { user, system } = process.threadCpuUsage()
   return (user + system) / 1_000
-}
-
-/** For how many milliseconds of work nobody else got a turn, at the longest. */
-async function longestStall(work: () => Promise<unknown>): Promise<number> {
-  let [longest, last, working] = [0, worked(), true]
-  const look = () => {
-    const now = worked()
-    longest = Math.max(longest, now - last)
-    last = now
-    if (working) setImmediate(look)
-  }
-  look()
-  await work()
-  await nextTick()
-  working = false
-  look()
-  return longest
 }
 
 /** A conversation of so many short turns, none of them counted. */
@@ -90,7 +73,7 @@ it('lets others have their turn while 10,000 turns near their window are looked 
       for (let n = 0; n < 3; n++) {
         const past = rememberingPasts({ ...store, keepCounts: async () => {} }, pace, one)
         if (read) await past.itemsFrom(state, 0)
-        stalls.push(await longestStall(() => work(past)))
+        stalls.push(await longestStall(() => work(past), worked))
       }
       const stall = Math.min(...stalls) // the run counts that others on this machine disturbed least
       process.stderr.write(
@@ -100,19 +83,6 @@ it('lets others have their turn while 10,000 turns near their window are looked 
     }
   }
 }, 120_000)
-
-/** How often others got their turn meanwhile. */
-async function turnsOfOthers(work: () => Promise<unknown>): Promise<number> {
-  let [turns, working] = [0, true]
-  const look = () => {
-    turns++
-    if (working) setImmediate(look)
-  }
-  look()
-  await work()
-  working = false
-  return turns
-}
 
 it('lets others have their turn while thousands of short texts are counted, or one long one', async () => {
   let looks = 0
@@ -127,6 +97,8 @@ it('lets others have their turn while thousands of short texts are counted, or o
     'in one': () => countTokens('long '.repeat(1_000_000)),
   }
   for (const [what, work] of Object.entries(works)) {
-    expect(await turnsOfOthers(work), what).toBeGreaterThan(1_000)
+    let turns = 0
+    await eachTurn(work, () => turns++)
+    expect(turns, what).toBeGreaterThan(1_000)
   }
 }, 60_000)
