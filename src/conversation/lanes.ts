@@ -17,7 +17,7 @@ export interface Place {
 
 interface Lane {
   inside: LanePlace
-  readonly waiting: Set<LanePlace>
+  readonly waiting: LanePlace[]
   /** Whoever came last. */
   last: LanePlace
 }
@@ -38,14 +38,14 @@ export class Lanes {
   /** @throws DaehwaError `conversation_busy` when somebody is in the lane and `maxWaiting` are waiting already */
   enter(key: string, maxWaiting: number): Place {
     const lane = this.#lanes.get(key)
-    const waiting = lane?.waiting.size ?? 0
+    const waiting = lane?.waiting.length ?? 0
     if (lane !== undefined && waiting >= maxWaiting) {
       throw DaehwaError.of('conversation_busy', { waiting }).after(5)
     }
     const place = new LanePlace(this.#lanes, key, lane?.last.ranked ?? done)
-    if (lane === undefined) this.#lanes.set(key, { inside: place, waiting: new Set(), last: place })
+    if (lane === undefined) this.#lanes.set(key, { inside: place, waiting: [], last: place })
     else {
-      lane.waiting.add(place)
+      lane.waiting.push(place)
       lane.last = place
     }
     return place
@@ -100,8 +100,8 @@ class LanePlace implements Place {
     const next = lane && firstOf(lane.waiting)
     if (lane?.inside !== this || next?.isBefore(this) !== true) return
     this.#ready = undefined
-    lane.waiting.delete(next)
-    lane.waiting.add(this)
+    remove(lane.waiting, next)
+    lane.waiting.push(this)
     lane.inside = next
     next.enter()
   }
@@ -111,13 +111,13 @@ class LanePlace implements Place {
     this.#left = true
     this.#ranked?.resolve()
     const lane = this.#lanes.get(this.#key)
-    if (lane === undefined || lane.waiting.delete(this)) return
+    if (lane === undefined || remove(lane.waiting, this)) return
     const next = firstOf(lane.waiting)
     if (next === undefined) {
       this.#lanes.delete(this.#key)
       return
     }
-    lane.waiting.delete(next)
+    remove(lane.waiting, next)
     lane.inside = next
     next.enter()
   }
@@ -127,10 +127,17 @@ class LanePlace implements Place {
   }
 }
 
-function firstOf(waiting: ReadonlySet<LanePlace>): LanePlace | undefined {
+function firstOf(waiting: readonly LanePlace[]): LanePlace | undefined {
   let first: LanePlace | undefined
   for (const place of waiting) {
     if (first === undefined || place.isBefore(first)) first = place
   }
   return first
+}
+
+/** Whether it was there. */
+function remove(waiting: LanePlace[], place: LanePlace): boolean {
+  const at = waiting.indexOf(place)
+  if (at >= 0) waiting.splice(at, 1)
+  return at >= 0
 }

@@ -18,7 +18,10 @@ export class RunningTurns {
   readonly #deps: CarryDeps & { readonly elsewhere: Elsewhere }
   readonly #visits: Visits
   readonly #teller: Teller
-  readonly #unfinished = new Set<Promise<unknown>>()
+  /** How many have not ended. Counted and no `Set`: V8 keeps what was in the older tables of one alive for long. */
+  #unended = 0
+  /** Set while somebody waits for the last one to end. */
+  #idle: PromiseWithResolvers<void> | undefined
   #draining = false
 
   constructor(deps: CarryDeps & { readonly elsewhere: Elsewhere }, visits: Visits, teller: Teller) {
@@ -43,22 +46,27 @@ export class RunningTurns {
         place.leave()
         if (unkept !== undefined) await this.#untilKept(turn.id, unkept)
       } finally {
-        this.#unfinished.delete(running)
         place.leave()
         live.span.end()
         this.#visits.delete(turn.id, visit)
         this.#teller.tellFree(turn.key)
+        this.#unended--
+        if (this.#unended === 0) this.#idle?.resolve()
       }
     }
-    const running = run()
-    this.#unfinished.add(running)
+    this.#unended++
+    void run()
     return live
   }
 
   /** From here on nothing is tried again. Resolves when all have ended. */
   async drain(): Promise<void> {
     this.#draining = true
-    while (this.#unfinished.size > 0) await Promise.allSettled(this.#unfinished)
+    while (this.#unended > 0) {
+      this.#idle ??= Promise.withResolvers()
+      await this.#idle.promise
+      this.#idle = undefined
+    }
   }
 
   /**

@@ -96,7 +96,7 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterable<Uint8
     if (status < 200) return
     this.status = status
     this.headers = headers
-    this.#wake?.()
+    this.#tell()
   }
 
   onResponseData(controller: Dispatcher.DispatchController, piece: Uint8Array): void {
@@ -108,13 +108,13 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterable<Uint8
     this.#pieces.push(piece)
     this.#waiting += piece.length
     if (this.#waiting > mostWaiting) controller.pause()
-    this.#wake?.()
+    this.#tell()
   }
 
   onResponseEnd(): void {
     clearTimeout(this.#passedOver?.timer)
     this.#ended = true
-    this.#wake?.()
+    this.#tell()
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: unknown): void {
@@ -124,7 +124,13 @@ export class Exchange implements Dispatcher.DispatchHandler, AsyncIterable<Uint8
   #fail(error: unknown): void {
     clearTimeout(this.#passedOver?.timer)
     this.#failed ??= { error }
+    this.#tell()
+  }
+
+  /** Something has come. It is told once: Node.js looks into each promise that is resolved again. */
+  #tell(): void {
     this.#wake?.()
+    this.#wake = undefined
   }
 
   /** Resolves when something has come. */

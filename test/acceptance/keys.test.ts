@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { Client } from 'pg'
+import { Client as Connection } from 'undici'
 import { describe, expect, it } from 'vitest'
 import { clientOf } from '../support/client.ts'
 import { readEvents } from '../support/events.ts'
@@ -97,6 +98,27 @@ describe('promise 34: a key', () => {
     expect(performance.now() - begin).toBeLessThan(5_000)
     await as(url, other).send('POST', `/turns/${turn.body.id}/cancel`)
     expect((await stays).done).toBe(true)
+  })
+
+  it('that is revoked leaves alone who asks by a connection that it came by before', async () => {
+    const running = await server()
+    const before = await newKey(running, { tenant: 'acme' })
+    const now = await newKey(running, { tenant: 'acme' })
+    const connection = new Connection(running.url)
+    const asked = (key: string) => ({ 'x-api-key': key, 'content-type': 'application/json' })
+    const models = await connection.request({ method: 'GET', path: '/models', headers: asked(before.key) })
+    await models.body.dump()
+    running.upstream.faults.push({ stallAfter: 2 })
+    const body = JSON.stringify({ input: 'hi', client_name: '민수' })
+    const open = connection
+      .request({ method: 'POST', path: '/query', headers: asked(now.key), body })
+      .catch(() => 'closed')
+    await running.upstream.arrived(1)
+    await running.operator.send('DELETE', `/admin/keys/${before.id}`)
+    expect(await Promise.race([open, wait(4_000, 'open')])).toBe('open')
+    await running.operator.send('DELETE', `/admin/keys/${now.id}`)
+    expect(await open).toBe('closed')
+    await connection.destroy()
   })
 
   it('works at every instance at once, and is revoked at all of them within 5 s', async () => {

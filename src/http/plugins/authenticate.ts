@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { type Caller, operator } from '../../conversation/access/caller.ts'
 import { isKeyShaped, isSameSecret, type Keys } from '../../conversation/access/keys.ts'
@@ -24,7 +24,7 @@ export interface Access {
 export function authenticate(app: App, access: Access, over: Set<Over>): void {
   const connected: Connected = new Map()
   app.decorateRequest('caller')
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', async (request) => {
     const { config } = request.routeOptions
     if (config?.public === true) return
     const caller = await callerOf(request, access)
@@ -32,10 +32,10 @@ export function authenticate(app: App, access: Access, over: Set<Over>): void {
     if (config?.wholeTenant === true && caller.client !== undefined)
       throw forbidden('It is for one client alone: use a key of the whole tenant')
     request.caller = caller
-    if (caller.key !== undefined) remember(connected, caller.key, reply.raw)
+    if (caller.key !== undefined) remember(connected, caller.key, request.raw.socket)
   })
-  over.add(({ caller }, { raw }) => {
-    if (caller?.key !== undefined) forget(connected, caller.key, raw)
+  over.add(({ caller, raw }) => {
+    if (caller?.key !== undefined) forget(connected, caller.key, raw.socket)
   })
   const timer = setInterval(() => void closeUnusable(access.keys, connected), lookAgain)
   app.addHook('onClose', async () => clearInterval(timer))
@@ -60,30 +60,34 @@ async function callerOf(request: FastifyRequest, { keys, operatorKey, keyless }:
 const isForwarded = ({ headers }: FastifyRequest): boolean =>
   headers['x-forwarded-for'] !== undefined || headers.forwarded !== undefined
 
-/** What is being answered, by the key that asked for it. */
-type Connected = Map<string, Set<ServerResponse>>
+/**
+ * The keys of what is being answered on each connection, mostly one or none. By connections, as they stay: what comes and goes with
+ * every request in a `Map` or `Set` is kept alive for long by V8, all that hangs on it too.
+ */
+type Connected = Map<Socket, string[]>
 
-function remember(connected: Connected, key: string, response: ServerResponse): void {
-  if (response.destroyed) return // they hung up while their key was looked for
-  const all = connected.get(key) ?? new Set()
-  connected.set(key, all.add(response))
-}
-
-function forget(connected: Connected, key: string, response: ServerResponse): void {
-  const all = connected.get(key)
-  all?.delete(response)
-  if (all?.size === 0) connected.delete(key)
-}
-
-async function closeUnusable(
-  keys: Keys,
-  connected: ReadonlyMap<string, ReadonlySet<ServerResponse>>,
-): Promise<void> {
-  if (connected.size === 0) return
-  const gone = await keys.unusable([...connected.keys()]).catch(() => []) // while the storage fails, nothing is known
-  for (const id of gone) {
-    for (const response of connected.get(id) ?? []) response.destroy()
+function remember(connected: Connected, key: string, socket: Socket): void {
+  if (socket.destroyed) return // they hung up while their key was looked for
+  const keys = connected.get(socket)
+  if (keys !== undefined) {
+    keys.push(key)
+    return
   }
+  connected.set(socket, [key])
+  socket.once('close', () => connected.delete(socket))
+}
+
+function forget(connected: Connected, key: string, socket: Socket): void {
+  const keys = connected.get(socket)
+  const at = keys?.indexOf(key) ?? -1
+  if (at >= 0) keys?.splice(at, 1)
+}
+
+async function closeUnusable(keys: Keys, connected: ReadonlyMap<Socket, readonly string[]>): Promise<void> {
+  const used = new Set([...connected.values()].flat())
+  if (used.size === 0) return
+  const gone = new Set(await keys.unusable([...used]).catch(() => [])) // while the storage fails, nothing is known
+  for (const [socket, open] of connected) if (open.some((key) => gone.has(key))) socket.destroy()
 }
 
 /** `Authorization: Bearer` as in RFC 6750, or `x-api-key`. */
