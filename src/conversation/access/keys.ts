@@ -118,9 +118,11 @@ export class Keys {
   }
 }
 
-/** Whether a secret is the expected one; how long that takes tells nothing of where they differ. */
-export const isSameSecret = (secret: string, expected: string): boolean =>
-  timingSafeEqual(hash('sha256', secret, 'buffer'), hash('sha256', expected, 'buffer'))
+/** Tells whether a secret is the expected one; how long that takes tells nothing of where they differ. */
+export function sameSecretAs(expected: string): (secret: string) => boolean {
+  const digest = hash('sha256', expected, 'buffer')
+  return (secret) => timingSafeEqual(hash('sha256', secret, 'buffer'), digest)
+}
 
 /** Whether a text could be one of these keys. */
 export const isKeyShaped = (text: string): boolean => text.startsWith(prefix)

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { type Caller, operator } from '../../conversation/access/caller.ts'
-import { isKeyShaped, isSameSecret, type Keys } from '../../conversation/access/keys.ts'
+import { isKeyShaped, type Keys, sameSecretAs } from '../../conversation/access/keys.ts'
 import { DaehwaError } from '../../conversation/errors.ts'
 import type { App } from '../app-type.ts'
 import type { Over } from './requests-over.ts'
@@ -22,12 +22,13 @@ export interface Access {
  * of is closed. When a key is revoked or expires, whatever is open with it is closed.
  */
 export function authenticate(app: App, access: Access, over: Set<Over>): void {
+  const callerOf = callers(access)
   const connected: Connected = new Map()
   app.decorateRequest('caller')
   app.addHook('onRequest', async (request) => {
     const { config } = request.routeOptions
     if (config?.public === true) return
-    const caller = await callerOf(request, access)
+    const caller = await callerOf(request)
     if (config?.operator === true && !caller.isOperator) throw forbidden('It takes the key of the operator')
     if (config?.wholeTenant === true && caller.client !== undefined)
       throw forbidden('It is for one client alone: use a key of the whole tenant')
@@ -43,17 +44,20 @@ export function authenticate(app: App, access: Access, over: Set<Over>): void {
 
 const forbidden = (what: string): DaehwaError => DaehwaError.of('forbidden', { what })
 
-/** @throws DaehwaError `invalid_api_key` */
-async function callerOf(request: FastifyRequest, { keys, operatorKey, keyless }: Access): Promise<Caller> {
-  const secret = secretOf(request)
-  if (secret !== undefined && operatorKey !== undefined && isSameSecret(secret, operatorKey)) return operator
-  const key = secret === undefined ? undefined : await keys.find(secret)
-  if (key !== undefined)
-    return { tenant: key.tenant, client: key.client, key: key.id, limits: key.limits, isOperator: false }
-  // Clients of OpenAI's API send some key always; what looks like one of ours is meant.
-  const nameless = secret === undefined || !isKeyShaped(secret)
-  if (keyless && nameless && !isForwarded(request)) return operator
-  throw DaehwaError.of('invalid_api_key')
+/** Tells who calls. What it answers rejects with a DaehwaError `invalid_api_key`. */
+function callers({ keys, operatorKey, keyless }: Access): (request: FastifyRequest) => Promise<Caller> {
+  const isOperatorKey = operatorKey === undefined ? () => false : sameSecretAs(operatorKey)
+  return async (request) => {
+    const secret = secretOf(request)
+    if (secret !== undefined && isOperatorKey(secret)) return operator
+    const key = secret === undefined ? undefined : await keys.find(secret)
+    if (key !== undefined)
+      return { tenant: key.tenant, client: key.client, key: key.id, limits: key.limits, isOperator: false }
+    // Clients of OpenAI's API send some key always; what looks like one of ours is meant.
+    const nameless = secret === undefined || !isKeyShaped(secret)
+    if (keyless && nameless && !isForwarded(request)) return operator
+    throw DaehwaError.of('invalid_api_key')
+  }
 }
 
 /** Whoever comes through a proxy is not on this machine. */

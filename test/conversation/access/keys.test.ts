@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { expect, it } from 'vitest'
 import type { ApiKey, KeyStore } from '../../../src/conversation/access/key-store.ts'
-import { isSameSecret, Keys } from '../../../src/conversation/access/keys.ts'
+import { Keys, sameSecretAs } from '../../../src/conversation/access/keys.ts'
 
 /** Keys over a store that counts how often it is looked into, by a clock that only the test moves. */
 function keysOf() {
@@ -52,7 +52,7 @@ it('remembers no look that has failed', async () => {
 
 it('takes the same secret for the same, and no other', () => {
   const secret = 'the key of the operator, 대화'
-  expect(isSameSecret(secret, secret)).toBe(true)
+  expect(sameSecretAs(secret)(secret)).toBe(true)
   for (const other of ['', secret.slice(1), `${secret} `, secret.replace('o', 'ö'), secret.replace('t', 'T')])
-    expect(isSameSecret(other, secret), other).toBe(false)
+    expect(sameSecretAs(secret)(other), other).toBe(false)
 })
