@@ -78,7 +78,8 @@ it.each([
     expect(longest(all)).toBeLessThan(how === 'killed' ? 1_000 : 2_000)
     await redis.kill()
     await redis.start()
-    await expect.poll(() => cluster.b.output().match(/Redis answers/g)?.length, { timeout: 5_000 }).toBe(2)
+    for (const { output } of [cluster.a, cluster.b])
+      await expect.poll(() => output().match(/Redis answers/g)?.length, { timeout: 5_000 }).toBe(2)
     expect(longest((await lags(cluster)).slice(2))).toBeLessThan(200)
   },
 )
