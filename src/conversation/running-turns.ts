@@ -50,13 +50,19 @@ export class RunningTurns {
         live.span.end()
         this.#visits.delete(turn.id, visit)
         this.#teller.tellFree(turn.key)
-        this.#unended--
-        if (this.#unended === 0) this.#idle?.resolve()
+        this.#hasEnded()
       }
     }
     this.#unended++
     void run()
     return live
+  }
+
+  #hasEnded(): void {
+    this.#unended--
+    if (this.#unended > 0) return
+    this.#idle?.resolve()
+    this.#idle = undefined
   }
 
   /** From here on nothing is tried again. Resolves when all have ended. */
@@ -65,7 +71,6 @@ export class RunningTurns {
     while (this.#unended > 0) {
       this.#idle ??= Promise.withResolvers()
       await this.#idle.promise
-      this.#idle = undefined
     }
   }
 

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { Client } from 'pg'
@@ -119,6 +120,30 @@ describe('promise 34: a key', () => {
     await running.operator.send('DELETE', `/admin/keys/${now.id}`)
     expect(await open).toBe('closed')
     await connection.destroy()
+  })
+
+  it('that is revoked leaves alone what was asked before it by the same connection', async () => {
+    const running = await server()
+    const { url, upstream, operator } = running
+    const [first, second] = [
+      await newKey(running, { tenant: 'acme' }),
+      await newKey(running, { tenant: 'acme' }),
+    ]
+    upstream.faults.push({ stallAfter: 2 })
+    const { hostname, port } = new URL(url)
+    const socket = connect(Number(port), hostname)
+    const ask = (key: string, client: string) => {
+      const body = JSON.stringify({ input: 'hi', client_name: client, stream: true })
+      const head = `host: ${hostname}\r\nx-api-key: ${key}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}`
+      return `POST /query HTTP/1.1\r\n${head}\r\n\r\n${body}`
+    }
+    const closed = once(socket, 'close').then(() => 'closed')
+    socket.resume().write(ask(first.key, 'one') + ask(second.key, 'two'))
+    await upstream.arrived(2)
+    await operator.send('DELETE', `/admin/keys/${second.id}`)
+    expect(await Promise.race([closed, wait(4_000, 'open')])).toBe('open')
+    await operator.send('DELETE', `/admin/keys/${first.id}`)
+    expect(await closed).toBe('closed')
   })
 
   it('works at every instance at once, and is revoked at all of them within 5 s', async () => {

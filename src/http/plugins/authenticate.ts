@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { type Caller, operator } from '../../conversation/access/caller.ts'
@@ -25,7 +26,7 @@ export function authenticate(app: App, access: Access, over: Set<Over>): void {
   const callerOf = callers(access)
   const connected: Connected = new Map()
   app.decorateRequest('caller')
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', async (request, reply) => {
     const { config } = request.routeOptions
     if (config?.public === true) return
     const caller = await callerOf(request)
@@ -33,10 +34,11 @@ export function authenticate(app: App, access: Access, over: Set<Over>): void {
     if (config?.wholeTenant === true && caller.client !== undefined)
       throw forbidden('It is for one client alone: use a key of the whole tenant')
     request.caller = caller
-    if (caller.key !== undefined) remember(connected, caller.key, request.raw.socket)
+    if (caller.key !== undefined)
+      remember(connected, request.raw.socket, { key: caller.key, response: reply.raw })
   })
-  over.add(({ caller, raw }) => {
-    if (caller?.key !== undefined) forget(connected, caller.key, raw.socket)
+  over.add(({ caller, raw }, reply) => {
+    if (caller?.key !== undefined) forget(connected, raw.socket, reply.raw)
   })
   const timer = setInterval(() => void closeUnusable(access.keys, connected), lookAgain)
   app.addHook('onClose', async () => clearInterval(timer))
@@ -64,34 +66,40 @@ function callers({ keys, operatorKey, keyless }: Access): (request: FastifyReque
 const isForwarded = ({ headers }: FastifyRequest): boolean =>
   headers['x-forwarded-for'] !== undefined || headers.forwarded !== undefined
 
-/**
- * The keys of what is being answered on each connection, mostly one or none. By connections, as they stay: what comes and goes with
- * every request in a `Map` or `Set` is kept alive for long by V8, all that hangs on it too.
- */
-type Connected = Map<Socket, string[]>
+/** An answer that is under way, and the key that asked for it. */
+interface Open {
+  readonly key: string
+  readonly response: ServerResponse
+}
 
-function remember(connected: Connected, key: string, socket: Socket): void {
+/**
+ * What is being answered on each connection, mostly one or nothing. By connections, as they stay: what comes and goes with every
+ * request in a `Map` or `Set` is kept alive for long by V8, all that hangs on it too.
+ */
+type Connected = Map<Socket, Open[]>
+
+function remember(connected: Connected, socket: Socket, one: Open): void {
   if (socket.destroyed) return // they hung up while their key was looked for
-  const keys = connected.get(socket)
-  if (keys !== undefined) {
-    keys.push(key)
+  const open = connected.get(socket)
+  if (open !== undefined) {
+    open.push(one)
     return
   }
-  connected.set(socket, [key])
+  connected.set(socket, [one])
   socket.once('close', () => connected.delete(socket))
 }
 
-function forget(connected: Connected, key: string, socket: Socket): void {
-  const keys = connected.get(socket)
-  const at = keys?.indexOf(key) ?? -1
-  if (at >= 0) keys?.splice(at, 1)
+function forget(connected: Connected, socket: Socket, response: ServerResponse): void {
+  const open = connected.get(socket)
+  const at = open?.findIndex((one) => one.response === response) ?? -1
+  if (at >= 0) open?.splice(at, 1)
 }
 
-async function closeUnusable(keys: Keys, connected: ReadonlyMap<Socket, readonly string[]>): Promise<void> {
-  const used = new Set([...connected.values()].flat())
+async function closeUnusable(keys: Keys, connected: ReadonlyMap<Socket, readonly Open[]>): Promise<void> {
+  const used = new Set([...connected.values()].flat().map(({ key }) => key))
   if (used.size === 0) return
   const gone = new Set(await keys.unusable([...used]).catch(() => [])) // while the storage fails, nothing is known
-  for (const [socket, open] of connected) if (open.some((key) => gone.has(key))) socket.destroy()
+  for (const { key, response } of [...connected.values()].flat()) if (gone.has(key)) response.destroy()
 }
 
 /** `Authorization: Bearer` as in RFC 6750, or `x-api-key`. */
