@@ -17,7 +17,7 @@ export interface Place {
 
 interface Lane {
   inside: LanePlace
-  readonly waiting: LanePlace[]
+  readonly waiting: Set<LanePlace>
   /** Whoever came last. */
   last: LanePlace
 }
@@ -38,14 +38,14 @@ export class Lanes {
   /** @throws DaehwaError `conversation_busy` when somebody is in the lane and `maxWaiting` are waiting already */
   enter(key: string, maxWaiting: number): Place {
     const lane = this.#lanes.get(key)
-    const waiting = lane?.waiting.length ?? 0
+    const waiting = lane?.waiting.size ?? 0
     if (lane !== undefined && waiting >= maxWaiting) {
       throw DaehwaError.of('conversation_busy', { waiting }).after(5)
     }
     const place = new LanePlace(this.#lanes, key, lane?.last.ranked ?? done)
-    if (lane === undefined) this.#lanes.set(key, { inside: place, waiting: [], last: place })
+    if (lane === undefined) this.#lanes.set(key, { inside: place, waiting: new Set(), last: place })
     else {
-      lane.waiting.push(place)
+      lane.waiting.add(place)
       lane.last = place
     }
     return place
@@ -100,8 +100,8 @@ class LanePlace implements Place {
     const next = lane && firstOf(lane.waiting)
     if (lane?.inside !== this || next?.isBefore(this) !== true) return
     this.#ready = undefined
-    remove(lane.waiting, next)
-    lane.waiting.push(this)
+    lane.waiting.delete(next)
+    lane.waiting.add(this)
     lane.inside = next
     next.enter()
   }
@@ -111,13 +111,13 @@ class LanePlace implements Place {
     this.#left = true
     this.#ranked?.resolve()
     const lane = this.#lanes.get(this.#key)
-    if (lane === undefined || remove(lane.waiting, this)) return
+    if (lane === undefined || lane.waiting.delete(this)) return
     const next = firstOf(lane.waiting)
     if (next === undefined) {
       this.#lanes.delete(this.#key)
       return
     }
-    remove(lane.waiting, next)
+    lane.waiting.delete(next)
     lane.inside = next
     next.enter()
   }
@@ -127,17 +127,10 @@ class LanePlace implements Place {
   }
 }
 
-function firstOf(waiting: readonly LanePlace[]): LanePlace | undefined {
+function firstOf(waiting: ReadonlySet<LanePlace>): LanePlace | undefined {
   let first: LanePlace | undefined
   for (const place of waiting) {
     if (first === undefined || place.isBefore(first)) first = place
   }
   return first
-}
-
-/** Whether it was there. */
-function remove(waiting: LanePlace[], place: LanePlace): boolean {
-  const at = waiting.indexOf(place)
-  if (at >= 0) waiting.splice(at, 1)
-  return at >= 0
 }

@@ -18,10 +18,7 @@ export class RunningTurns {
   readonly #deps: CarryDeps & { readonly elsewhere: Elsewhere }
   readonly #visits: Visits
   readonly #teller: Teller
-  /** How many have not ended. Counted and no `Set`: V8 keeps what was in the older tables of one alive for long. */
-  #unended = 0
-  /** Set while somebody waits for the last one to end. */
-  #idle: PromiseWithResolvers<void> | undefined
+  readonly #unfinished = new Set<Promise<unknown>>()
   #draining = false
 
   constructor(deps: CarryDeps & { readonly elsewhere: Elsewhere }, visits: Visits, teller: Teller) {
@@ -46,32 +43,22 @@ export class RunningTurns {
         place.leave()
         if (unkept !== undefined) await this.#untilKept(turn.id, unkept)
       } finally {
+        this.#unfinished.delete(running)
         place.leave()
         live.span.end()
         this.#visits.delete(turn.id, visit)
         this.#teller.tellFree(turn.key)
-        this.#hasEnded()
       }
     }
-    this.#unended++
-    void run()
+    const running = run()
+    this.#unfinished.add(running)
     return live
-  }
-
-  #hasEnded(): void {
-    this.#unended--
-    if (this.#unended > 0) return
-    this.#idle?.resolve()
-    this.#idle = undefined
   }
 
   /** From here on nothing is tried again. Resolves when all have ended. */
   async drain(): Promise<void> {
     this.#draining = true
-    while (this.#unended > 0) {
-      this.#idle ??= Promise.withResolvers()
-      await this.#idle.promise
-    }
+    while (this.#unfinished.size > 0) await Promise.allSettled(this.#unfinished)
   }
 
   /**

@@ -1,5 +1,4 @@
 import type { ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { type Caller, operator } from '../../conversation/access/caller.ts'
 import { isKeyShaped, type Keys, sameSecretAs } from '../../conversation/access/keys.ts'
@@ -34,11 +33,10 @@ export function authenticate(app: App, access: Access, over: Set<Over>): void {
     if (config?.wholeTenant === true && caller.client !== undefined)
       throw forbidden('It is for one client alone: use a key of the whole tenant')
     request.caller = caller
-    if (caller.key !== undefined)
-      remember(connected, request.raw.socket, { key: caller.key, response: reply.raw })
+    if (caller.key !== undefined) remember(connected, caller.key, reply.raw)
   })
-  over.add(({ caller, raw }, reply) => {
-    if (caller?.key !== undefined) forget(connected, raw.socket, reply.raw)
+  over.add(({ caller }, { raw }) => {
+    if (caller?.key !== undefined) forget(connected, caller.key, raw)
   })
   const timer = setInterval(() => void closeUnusable(access.keys, connected), lookAgain)
   app.addHook('onClose', async () => clearInterval(timer))
@@ -66,40 +64,30 @@ function callers({ keys, operatorKey, keyless }: Access): (request: FastifyReque
 const isForwarded = ({ headers }: FastifyRequest): boolean =>
   headers['x-forwarded-for'] !== undefined || headers.forwarded !== undefined
 
-/** An answer that is under way, and the key that asked for it. */
-interface Open {
-  readonly key: string
-  readonly response: ServerResponse
+/** What is being answered, by the key that asked for it. */
+type Connected = Map<string, Set<ServerResponse>>
+
+function remember(connected: Connected, key: string, response: ServerResponse): void {
+  if (response.destroyed) return // they hung up while their key was looked for
+  const all = connected.get(key) ?? new Set()
+  connected.set(key, all.add(response))
 }
 
-/**
- * What is being answered on each connection, mostly one or nothing. By connections, as they stay: what comes and goes with every
- * request in a `Map` or `Set` is kept alive for long by V8, all that hangs on it too.
- */
-type Connected = Map<Socket, Open[]>
+function forget(connected: Connected, key: string, response: ServerResponse): void {
+  const all = connected.get(key)
+  all?.delete(response)
+  if (all?.size === 0) connected.delete(key)
+}
 
-function remember(connected: Connected, socket: Socket, one: Open): void {
-  if (socket.destroyed) return // they hung up while their key was looked for
-  const open = connected.get(socket)
-  if (open !== undefined) {
-    open.push(one)
-    return
+async function closeUnusable(
+  keys: Keys,
+  connected: ReadonlyMap<string, ReadonlySet<ServerResponse>>,
+): Promise<void> {
+  if (connected.size === 0) return
+  const gone = await keys.unusable([...connected.keys()]).catch(() => []) // while the storage fails, nothing is known
+  for (const id of gone) {
+    for (const response of connected.get(id) ?? []) response.destroy()
   }
-  connected.set(socket, [one])
-  socket.once('close', () => connected.delete(socket))
-}
-
-function forget(connected: Connected, socket: Socket, response: ServerResponse): void {
-  const open = connected.get(socket)
-  const at = open?.findIndex((one) => one.response === response) ?? -1
-  if (at >= 0) open?.splice(at, 1)
-}
-
-async function closeUnusable(keys: Keys, connected: ReadonlyMap<Socket, readonly Open[]>): Promise<void> {
-  const used = new Set([...connected.values()].flat().map(({ key }) => key))
-  if (used.size === 0) return
-  const gone = new Set(await keys.unusable([...used]).catch(() => [])) // while the storage fails, nothing is known
-  for (const { key, response } of [...connected.values()].flat()) if (gone.has(key)) response.destroy()
 }
 
 /** `Authorization: Bearer` as in RFC 6750, or `x-api-key`. */
