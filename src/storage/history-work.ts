@@ -91,7 +91,9 @@ export function* clear({ tenant, client }: ConversationKey, at: number): Work<Cl
 export function* forget(key: ConversationKey, at: number, idleSince?: number): Work<Cleared> {
   if (idleSince !== undefined && !(yield* isIdle(key, idleSince))) return nothing
   const cleared = yield* clear(key, at)
-  yield* run('DELETE FROM conversations WHERE tenant = ? AND client_name = ?', key.tenant, key.client)
+  // By its id: another one of that name, made since by a first message, was not cleared.
+  if (cleared.conversation !== undefined)
+    yield* run('DELETE FROM conversations WHERE tenant = ? AND id = ?', key.tenant, cleared.conversation)
   return cleared
 }
 

@@ -40,7 +40,8 @@ export function* claim(
      WHERE tenant = ? AND id = ? RETURNING fence, ${stateColumns}`,
     ...[id, at, at, tenant, turn.conversation],
   )
-  return row === undefined ? 'gone' : toClaim(tenant, id, row)
+  if (row === undefined) throw new Error('a turn has no conversation') // and so the turn is not begun
+  return toClaim(tenant, id, row)
 }
 
 export function* commit(

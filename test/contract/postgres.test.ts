@@ -124,6 +124,46 @@ it('the turns of a dead instance are taken over though it holds locks: all but t
   await expect.poll(async () => (await store.takeOver('lives', 5)).map(({ id }) => id)).toEqual([held.id])
 })
 
+it('a first message that comes while its client is being erased is not erased by halves', async () => {
+  const url = await postgres.newDatabase()
+  const { store } = await open(url)
+  const key = someone()
+  const importing = await store.beginImport(key, 1)
+  const between = new Client(url) // holds the erasing up between its look for the client and its end
+  await between.connect()
+  await between.query('BEGIN')
+  await between.query('SELECT 1 FROM conversations WHERE id = $1 FOR UPDATE', [importing])
+  const erased = store.forget(key, 2)
+  const waits =
+    "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+  await expect.poll(() => ask(url, waits)).toHaveLength(1)
+  const asked = turn(key, 'q')
+  const claim = await begin(store, asked)
+  await between.query('COMMIT')
+  await between.end()
+  expect(await erased).toEqual({ messages: 0, turns: [], conversation: undefined })
+  expect(await commit(store, claim, answer('a'))).toBe(true)
+  expect(contents(await historyOf(store, key))).toEqual(['q', 'a'])
+})
+
+it('what an older version left behind of clients that were erased goes with an update, and nothing else', async () => {
+  const url = await postgres.newDatabase()
+  const { store } = await open(url)
+  const [left, erased, stays] = [someone(), someone(), someone()]
+  for (const key of [left, erased, stays]) await finish(store, key, 'q', 'a')
+  const [running, known] = [turn(left, 'running'), turn(erased, 'known')]
+  for (const one of [running, known]) await store.accept(one, 9)
+  await store.forget(erased, 5)
+  await ask(url, 'DELETE FROM conversations WHERE tenant = $1', [left.tenant])
+  await ask(url, 'DELETE FROM schema_migrations WHERE version = 14')
+  const again = (await open(url)).store
+  expect(await again.turn(left.tenant, running.id)).toBeUndefined()
+  expect(await again.turn(erased.tenant, known.id)).toMatchObject({ error: { code: 'history_deleted' } })
+  expect(contents(await historyOf(again, stays))).toEqual(['q', 'a'])
+  const kept = `SELECT (SELECT count(*)::int FROM turns) AS turns, (SELECT count(*)::int FROM items) AS items`
+  expect(await ask(url, kept)).toEqual([{ turns: 2, items: 2 }])
+})
+
 describe('a connection to Postgres', () => {
   const cutAll = (url: string) =>
     ask(url, 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', ['daehwa'])

@@ -13,6 +13,7 @@ import { retentionAndImports } from './0010-retention-and-imports.ts'
 import { journal } from './0011-journal.ts'
 import { turnsOutsideTheHistory } from './0012-turns-outside-the-history.ts'
 import { rowsInOrder } from './0013-rows-in-order.ts'
+import { nothingWithoutAClient } from './0014-nothing-without-a-client.ts'
 
 /** Every change of the schema, oldest first. One that has been released is never edited. */
 const migrations = [
@@ -29,6 +30,7 @@ const migrations = [
   journal,
   turnsOutsideTheHistory,
   rowsInOrder,
+  nothingWithoutAClient,
 ]
 
 /** The schema of the data is not what this Daehwa needs; the message is one line for the operator. */
