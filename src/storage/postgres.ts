@@ -172,13 +172,15 @@ export class PostgresDatabase implements Database {
     return answered<QueryResult>(query.asArrays ? on.query({ ...asked, rowMode: 'array' }) : on.query(asked))
   }
 
+  /** The same rows looked at and locked are two statements. */
   #statement({ sql, lock }: Query): { name: string; text: string } {
-    const known = this.#statements.get(sql)
+    const whole = lock ? `${sql} FOR UPDATE` : sql
+    const known = this.#statements.get(whole)
     if (known !== undefined) return known
     let place = 0
-    const text = sql.replaceAll('?', () => `$${++place}`) + (lock ? ' FOR UPDATE' : '')
+    const text = whole.replaceAll('?', () => `$${++place}`)
     const statement = { name: `daehwa_${this.#statements.size}`, text }
-    this.#statements.set(sql, statement)
+    this.#statements.set(whole, statement)
     return statement
   }
 }
