@@ -1,22 +1,23 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Work } from './database.ts'
 
-/** The statements of a SQLite database, each prepared once. */
+/** The statements of a SQLite database, each prepared once; one that gives its rows as objects and as arrays is two. */
 export class Statements {
   readonly #db: DatabaseSync
-  readonly #known = new Map<string, StatementSync>()
+  readonly #ofObjects = new Map<string, StatementSync>()
+  readonly #ofArrays = new Map<string, StatementSync>()
 
   constructor(db: DatabaseSync) {
     this.#db = db
   }
 
-  /** A statement gives its rows one way only: one that is used both ways would have to be two. */
   get(sql: string, asArrays = false): StatementSync {
-    const known = this.#known.get(sql)
+    const all = asArrays ? this.#ofArrays : this.#ofObjects
+    const known = all.get(sql)
     if (known !== undefined) return known
     const statement = this.#db.prepare(sql)
     if (asArrays) statement.setReturnArrays(true)
-    this.#known.set(sql, statement)
+    all.set(sql, statement)
     return statement
   }
 

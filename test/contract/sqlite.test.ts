@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, it, onTestFinished } from 'vitest'
+import { all, tuples } from '../../src/storage/database.ts'
 import { type Dialect, sqlite } from '../../src/storage/dialects.ts'
 import { conversations } from '../../src/storage/migrations/0001-conversations.ts'
 import { lazyCounts } from '../../src/storage/migrations/0002-lazy-counts.ts'
@@ -15,6 +16,7 @@ import { retentionAndImports } from '../../src/storage/migrations/0010-retention
 import { journal } from '../../src/storage/migrations/0011-journal.ts'
 import { turnsOutsideTheHistory } from '../../src/storage/migrations/0012-turns-outside-the-history.ts'
 import { openStorage, type Storage } from '../../src/storage/open-storage.ts'
+import { Statements } from '../../src/storage/sqlite-statements.ts'
 import { temporaryDir } from '../support/start-server.ts'
 import { someone } from './samples.ts'
 import { storeContract } from './store-contract.ts'
@@ -35,6 +37,14 @@ for (const durability of ['full', 'normal'] as const) {
     }
   })
 }
+
+it('gives the rows of one query as objects and as arrays, as each asks for them', () => {
+  const sql = 'SELECT 1 AS one'
+  const both = new Statements(new DatabaseSync(':memory:')).run(function* () {
+    return [yield* all(sql), yield* tuples(sql), yield* all(sql)]
+  })
+  expect(both).toEqual([[{ one: 1 }], [[1]], [{ one: 1 }]])
+})
 
 /** A database of an older Daehwa: after its first changes alone. */
 function oldDatabase(dir: string, changes: readonly ((dialect: Dialect) => string[])[]): DatabaseSync {
