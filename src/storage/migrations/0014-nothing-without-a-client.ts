@@ -1,9 +1,9 @@
 import type { Dialect } from '../dialects.ts'
 
 /**
- * What an erased client left behind on Postgres: when a first message came while its client was being erased, its conversation
- * could go without its messages and without an end of what was running, which then had none. Those that an erasing ended
- * are kept for a day, as ever. On SQLite nothing comes between two statements.
+ * What has no conversation any more, on Postgres: when a first message came while its client was being erased, or taken over by
+ * an import, its conversation could go without it. Turns that an erasing ended are kept for a day, as ever. On SQLite
+ * nothing comes between two statements.
  */
 export const nothingWithoutAClient = ({ clustered }: Dialect): string[] =>
   clustered === ''
